@@ -1,0 +1,53 @@
+# The few verbs of this repository. `make` alone lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## fill .venv from constraints.txt; the other verbs do this by themselves
+
+# Only what constraints.txt names, by hash. One hash turns hash checking on for the whole command, and
+# pip then refuses a local project: so the project itself comes second, built by the pinned backend.
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@echo "Installing $$(grep -c == constraints.txt) packages into .venv; they need about 3 GB of disk."
+	@rm -f $@
+	@$(PYTHON) -m venv .venv
+	@test -t 1 || quiet=--quiet; \
+	 $(BIN)/python -m pip --disable-pip-version-check --no-input install $$quiet --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## train, evaluate and report on real solar cells; writes runs/demo
+	@$(BIN)/headstart demo
+
+test: install ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: install ## check style, types and known vulnerabilities
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tools/audit.py
+
+fix: install ## repair what the linter can repair, and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: install ## check that links, commands and options in the documents are true
+	@$(BIN)/python -m pytest tests/test_docs.py $(wildcard tests/test_readme.py)
+
+bench: install ## run every benchmark; they resume
+	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+bench-elpv: install ## accuracy of frozen VGG16 on the ELPV solar cells
+	@$(BIN)/python benchmarks/bench_elpv.py
+
+lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	@$(BIN)/uv pip compile pyproject.toml --all-extras $(UPGRADE) --output-file constraints.txt --quiet \
+	  --no-config --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28
+
+.PHONY: help install demo test lint fix docs bench bench-elpv lock
