@@ -1,0 +1,90 @@
+"""Manifest: the one currency of data, a table with a row an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.rundir import atomic_file, to_json
+
+SPLITS = ("train", "val", "test")
+COLUMNS = {
+    "path": "str",  # relative to `root`, with forward slashes
+    "label": "str",
+    "split": "str",  # one of SPLITS, or "" while not yet assigned
+    "group": "str",  # images of one group stay in one split; "" is a group of its own
+    "weight": "float64",  # of the image in the training loss
+    "width": "int64",  # as displayed, after EXIF orientation
+    "height": "int64",
+    "sha256": "str",  # of the file's bytes
+    "phash": "str",  # perceptual hash, "" where not computed
+    "source": "str",
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a task.
+
+    Attributes:
+        table: a row an image, columns as in `COLUMNS`, ordered by path.
+        class_names: sorted names; a class index is a position in it.
+        root: the folder that `path` is relative to.
+    """
+
+    table: pd.DataFrame
+    class_names: tuple[str, ...]
+    root: Path
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in the table's order."""
+        return [self.root / path for path in self.table["path"]]
+
+    @property
+    def y(self) -> np.ndarray:
+        """(N,) int64 class indices."""
+        index = {name: i for i, name in enumerate(self.class_names)}
+        return np.array([index[label] for label in self.table["label"]], dtype=np.int64)
+
+    def where(self, split: str) -> Manifest:
+        """The images of one split."""
+        return replace(self, table=self.table[self.table["split"] == split].reset_index(drop=True))
+
+    def counts(self) -> pd.DataFrame:
+        """Images per class (rows) and split (columns)."""
+        counts = pd.crosstab(self.table["label"], self.table["split"])
+        return counts.reindex(index=list(self.class_names), columns=list(SPLITS), fill_value=0)
+
+    def save(self, path: Path) -> None:
+        """Writes Parquet; class names and root travel in the schema's metadata."""
+        extra = to_json({"class_names": self.class_names, "root": str(self.root)})
+        table = pa.Table.from_pandas(self.table, preserve_index=False)
+        table = table.replace_schema_metadata({**table.schema.metadata, b"headstart": extra.encode()})
+        with atomic_file(path) as temporary:
+            pq.write_table(table, temporary)
+
+
+def from_rows(rows: list[dict[str, object]], root: Path) -> Manifest:
+    """Builds a Manifest from dicts with at least ``path`` and ``label``, ordered by path."""
+    defaults: dict[str, object] = dict.fromkeys(COLUMNS, "") | {"weight": 1.0, "width": 0, "height": 0}
+    table = pd.DataFrame([defaults | row for row in rows], columns=list(COLUMNS)).astype(COLUMNS)
+    table = table.sort_values("path", kind="stable", ignore_index=True)
+    return Manifest(table, tuple(sorted(table["label"].unique())), root)
+
+
+def load(path: Path) -> Manifest:
+    """Reads what `Manifest.save` wrote."""
+    import json
+
+    table = pq.read_table(path)
+    extra = json.loads(table.schema.metadata[b"headstart"])
+    return Manifest(table.to_pandas(), tuple(extra["class_names"]), Path(extra["root"]))

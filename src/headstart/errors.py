@@ -1,0 +1,77 @@
+"""The errors a person meets, and the one way they are worded.
+
+Every message is a single line: what is wrong → what is allowed → ``Received: …`` → what to do.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+class HeadstartError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class InputError(HeadstartError, ValueError):
+    """The user's input is wrong: a path, an option, a file's content (exit code 2)."""
+
+
+class ImageError(InputError):
+    """A file is not a usable image. `check` names the ledger's check that failed."""
+
+    def __init__(self, message: str, check: str = "unreadable") -> None:
+        super().__init__(message)
+        self.check = check
+
+
+class BundleError(InputError):
+    """A model bundle is damaged, changed or of an unknown format."""
+
+
+class GateError(HeadstartError):
+    """A gate said no: parity, ``--strict`` (exit code 1)."""
+
+    exit_code = 1
+
+
+def printable(text: object) -> str:
+    r"""`text` on one line with control characters shown as escapes, safe for a terminal.
+
+    >>> printable("a\x1b[31m\nb")
+    'a\\x1b[31m\\nb'
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" else c for c in str(text)
+    )
+
+
+# What a spreadsheet takes for the start of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - full width, as meant
+
+
+def harmless(text: str) -> str:
+    r"""`text` for a cell of a CSV file: no formula, no control character.
+
+    >>> harmless("=1+1"), harmless("a\nb"), harmless("cat.png")
+    ("'=1+1", 'a\\nb', 'cat.png')
+    """
+    return "'" + printable(text) if text.startswith(_FORMULA) else printable(text)
+
+
+def sentence(problem: str, *, allowed: object = None, received: object = None, remedy: str = "") -> str:
+    """Words one error line.
+
+    >>> sentence("Unknown fit.", allowed="crop, stretch", received="zoom", remedy="Choose one.")
+    "Unknown fit. Allowed: crop, stretch. Received: 'zoom'. Choose one."
+    """
+    parts = [problem]
+    if allowed is not None:
+        parts.append(f"Allowed: {printable(allowed)}.")
+    if received is not None:
+        shown = printable(received)
+        parts.append(f"Received: '{shown}'." if isinstance(received, str) else f"Received: {shown}.")
+    if remedy:
+        parts.append(remedy)
+    return " ".join(parts)

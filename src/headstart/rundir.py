@@ -1,0 +1,146 @@
+"""The names of the files in a run, and how anything is written: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run directory: where each stage leaves what the next one reads."""
+
+    root: Path
+
+    @property
+    def run_json(self) -> Path:
+        """Command, resolved config, versions, hardware, fingerprint, seconds a stage."""
+        return self.root / "run.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The data as used, with its split."""
+        return self.root / "manifest.parquet"
+
+    @property
+    def data_report(self) -> Path:
+        """The ledger: every file left out or doubtful."""
+        return self.root / "data_report.csv"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch, or a step of the regularisation path."""
+        return self.root / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return self.root / "model"
+
+    @property
+    def parity(self) -> Path:
+        """The parity certificate."""
+        return self.root / "parity.json"
+
+    @property
+    def report(self) -> Path:
+        """One self-contained page."""
+        return self.root / "report.html"
+
+    def evaluation(self, split: str) -> Path:
+        """Folder of the metrics, tables and figures of one split."""
+        return self.root / "evaluation" / split
+
+
+def cache_dir() -> Path:
+    """`HEADSTART_CACHE`, or ``~/.cache/headstart`` (XDG_CACHE_HOME is obeyed)."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+    return Path(os.environ.get("HEADSTART_CACHE") or default)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path` atomically: temporary file, fsync, rename."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Writes safetensors atomically, row by row in memory order (the library would not make it so).
+
+    It is serialised first and written here, so that a full disk is an OSError like any other.
+    """
+    from safetensors.numpy import save
+
+    write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically: sorted keys, two spaces, NaN refused."""
+    write_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """The one JSON style of the project; the same value gives the same bytes."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, which replaces it when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        _fsync(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`, which replaces it when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for member in [*temporary.rglob("*"), temporary]:
+            _fsync(member)
+        if path.exists():
+            # A folder cannot be replaced in one call: the old one steps aside first.
+            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            path.rename(aside / path.name)
+            temporary.rename(path)
+            shutil.rmtree(aside)
+        else:
+            temporary.rename(path)
+        _fsync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

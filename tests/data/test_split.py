@@ -1,0 +1,213 @@
+"""Where images go: shares, clusters, given splits, and what the order depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from headstart.data import manifest, split
+from headstart.errors import InputError
+
+
+def sha(name) -> str:
+    return hashlib.sha256(str(name).encode()).hexdigest()
+
+
+def made(*rows):
+    """A manifest of (path, label, content, group, split); the later ones may be left out."""
+    names = ("path", "label", "sha256", "group", "split")
+    table = [dict(zip(names, row, strict=False)) for row in rows]
+    return manifest.from_rows([row | {"sha256": sha(row["sha256"])} for row in table], Path("/data"))
+
+
+def plain(counts):
+    """A manifest with so many different images of each label."""
+    return made(*((f"{label}/{i}", label, f"{label}{i}") for label, n in counts.items() for i in range(n)))
+
+
+def placed(images) -> dict[str, str]:
+    return dict(zip(images.table["path"], images.table["split"], strict=True))
+
+
+def test_shares_are_met_class_by_class():
+    counts = split.assign(plain({"a": 100, "b": 40, "c": 10}), 0.15, 0.15, seed=0).counts()
+    assert counts.to_numpy().tolist() == [[70, 15, 15], [28, 6, 6], [6, 2, 2]]  # of 10: 1.5, rounded up
+
+
+def test_val_and_test_have_their_own_share():
+    counts = split.assign(plain({"a": 100, "b": 50}), val=0.1, test=0.3, seed=3).counts()
+    assert counts.loc["a"].to_dict() == {"train": 60, "val": 10, "test": 30}
+    assert counts.loc["b"].to_dict() == {"train": 30, "val": 5, "test": 15}
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.15, 0.15), (0.01, 0.01), (0.49, 0.5)])
+def test_three_images_are_enough_for_a_class(val, test):
+    counts = split.assign(plain({"a": 3, "b": 5}), val, test, seed=1).counts()
+    assert list(counts.loc["a"]) == [1, 1, 1]
+    assert min(counts.loc["b"]) >= 1
+
+
+def test_too_few_images_are_refused_in_one_line():
+    with pytest.raises(InputError) as caught:
+        split.assign(plain({"cats": 9, "do\ngs": 2}), 0.15, 0.15, seed=0)
+    message = str(caught.value)
+    assert r"class 'do\ngs'" in message
+    assert "Allowed: 3 or more. Received: '2'." in message
+    assert message.isprintable()
+
+
+def test_copies_count_once_towards_what_a_class_needs():
+    copies = made(*((f"a/{i}", "a", "same") for i in range(5)), *((f"b/{i}", "b", i) for i in range(5)))
+    with pytest.raises(InputError, match="Received: '5, of which 1 can be placed independently'"):
+        split.assign(copies, 0.15, 0.15, seed=0)
+
+
+def test_what_shares_bytes_or_group_stays_together():
+    # Pairs of copies up to 99, groups of five from 80 on: between them both at once.
+    rows = [
+        (f"{i:03}", "ab"[i % 2], i // 2 if i < 100 else i, f"g{i // 5}" if i >= 80 else "")
+        for i in range(300)
+    ]
+    images = split.assign(made(*rows), 0.2, 0.2, seed=5)
+    table = images.table
+    assert set(table["split"]) == {"train", "val", "test"}
+    assert table.groupby("sha256")["split"].nunique().max() == 1
+    assert table[table["group"] != ""].groupby("group")["split"].nunique().max() == 1
+
+
+def test_bytes_and_groups_join_into_one_cluster():
+    # 1 and 2 share a group, 2 and 3 share bytes: all three belong together.
+    chain = [("1", "a", "x", "g"), ("2", "a", "y", "g"), ("3", "a", "y", "h")]
+    others = [(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(6)]
+    for seed in range(20):
+        where = placed(split.assign(made(*chain, *others), 0.3, 0.3, seed))
+        assert len({where[name] for name in "123"}) == 1
+
+
+def test_clusters_of_different_sizes_meet_the_share_to_half_a_cluster():
+    rows = [(f"{g}-{i}", "a", f"{g}-{i}", f"g{g}") for g in range(40) for i in range(1 + g % 5)]
+    images = split.assign(made(*rows), 0.15, 0.15, seed=2)
+    counts = images.counts().loc["a"]
+    assert len(rows) == 120
+    assert abs(counts["test"] - 18) <= 2.5
+    assert abs(counts["val"] - 18) <= 2.5
+
+
+def test_a_group_with_two_labels_goes_by_the_more_frequent_one():
+    mixed = [("m1", "a", "m1", "g"), ("m2", "a", "m2", "g"), ("m3", "b", "m3", "g")]
+    others = [(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(4)]
+    where = placed(split.assign(made(*mixed, *others), 0.3, 0.3, seed=0))
+    assert len({where["m1"], where["m2"], where["m3"]}) == 1
+    assert len(where) == 11
+
+
+# --- the order -----------------------------------------------------------------------------------------
+
+
+def test_the_split_depends_on_content_alone():
+    names = [f"image {i}" for i in range(60)]
+    one = made(*((name, "ab"[i % 2], i) for i, name in enumerate(names)))
+    renamed = made(
+        *((f"{59 - i:03}.png", "zy"[i % 2], i) for i in range(60))
+    )  # other names, order and labels
+    first, second = split.assign(one, 0.2, 0.2, 7).table, split.assign(renamed, 0.2, 0.2, 7).table
+    assert dict(zip(first["sha256"], first["split"], strict=True)) == dict(
+        zip(second["sha256"], second["split"], strict=True)
+    )
+
+
+def test_the_order_is_that_of_seeded_hashes():
+    images = plain({"a": 10, "b": 10})
+    table = split.assign(images, 0.1, 0.2, seed=42).table
+    mine = table[table["label"] == "a"]
+    order = sorted(mine["sha256"], key=lambda key: hashlib.sha256(f"42:{key}".encode()).hexdigest())
+    where = dict(zip(mine["sha256"], mine["split"], strict=True))
+    assert [where[key] for key in order] == ["test"] * 2 + ["val"] + ["train"] * 7
+
+
+def test_seeds_differ_and_repeat():
+    images = plain({"a": 50, "b": 50})
+    where = [tuple(split.assign(images, 0.15, 0.15, seed).table["split"]) for seed in (0, 1, 0)]
+    assert where[0] == where[2]
+    assert where[0] != where[1]
+
+
+def test_the_given_manifest_is_not_changed():
+    images = plain({"a": 5, "b": 5})
+    assigned = split.assign(images, 0.2, 0.2, seed=0)
+    assert set(images.table["split"]) == {""}
+    assert assigned.table.drop(columns="split").equals(images.table.drop(columns="split"))
+    assert assigned.table.dtypes.equals(images.table.dtypes)
+
+
+# --- given splits --------------------------------------------------------------------------------------
+
+
+def given(parts, per_class=10):
+    return [(f"{p}/{c}/{i}", c, f"{p}{c}{i}", "", p) for p in parts for c in "ab" for i in range(per_class)]
+
+
+def test_given_splits_are_kept():
+    images = made(*given(["train", "val", "test"]))
+    assigned = split.assign(images, 0.15, 0.15, seed=0)
+    assert assigned.table.equals(images.table)
+    assert split.moved(images, assigned) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["train", "test"], {"train": 8, "val": 2, "test": 10}),
+        (["train", "val"], {"train": 8, "val": 10, "test": 2}),
+        (["train"], {"train": 6, "val": 2, "test": 2}),
+    ],
+)
+def test_missing_parts_are_cut_from_train(parts, expected):
+    images = made(*given(parts))
+    assigned = split.assign(images, 0.2, 0.2, seed=0)
+    assert assigned.counts().loc["a"].to_dict() == expected
+    for part in parts[1:]:
+        assert assigned.where(part).table["path"].tolist() == images.where(part).table["path"].tolist()
+    assert split.moved(images, assigned) == []
+
+
+def test_a_copy_across_given_splits_goes_to_train_and_is_named():
+    leaks = [("test/copy", "a", "traina0", "", "test"), ("val/copy", "b", "testb3", "", "val")]
+    images = made(*given(["train", "val", "test"]), *leaks)
+    assigned = split.assign(images, 0.15, 0.15, seed=0)
+    where = placed(assigned)
+    assert [where[path] for path in ("train/a/0", "test/copy", "val/copy", "test/b/3")] == ["train"] * 4
+    moved = split.moved(images, assigned)
+    assert sorted((row["path"], row["check"], row["action"]) for row in moved) == [
+        ("test/b/3", "crosses-splits", "kept"),
+        ("test/copy", "crosses-splits", "kept"),
+        ("val/copy", "crosses-splits", "kept"),
+    ]
+    assert "from test to train" in str(next(row for row in moved if row["path"] == "test/b/3")["reason"])
+
+
+def test_images_without_a_split_beside_given_ones_go_to_train():
+    images = made(*given(["train", "val", "test"]), ("new", "a", "new"), ("twin", "a", "testa0"))
+    where = placed(split.assign(images, 0.15, 0.15, seed=0))
+    assert where["new"] == "train"
+    assert where["twin"] == "test"  # with its copy
+
+
+def test_a_given_part_without_a_class_is_refused():
+    rows = [row for row in given(["train", "val", "test"]) if row[0][:6] != "test/b"]
+    with pytest.raises(InputError, match="The test part has no image of the class 'b'"):
+        split.assign(made(*rows), 0.15, 0.15, seed=0)
+
+
+def test_too_few_images_in_train_to_cut_from():
+    rows = given(["test"], 5) + given(["train"], 1)
+    with pytest.raises(InputError, match="class 'a' has too few usable images for train, val"):
+        split.assign(made(*rows), 0.15, 0.15, seed=0)
+
+
+def test_many_images_in_many_classes_take_a_second():
+    images = made(*((f"{i:06}", str(i % 1000), i) for i in range(50_000)))
+    counts = split.assign(images, 0.15, 0.15, seed=0).counts()
+    assert (counts == [34, 8, 8]).all(axis=None)  # of 50: 7.5, rounded up
