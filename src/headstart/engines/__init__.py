@@ -1,0 +1,110 @@
+"""Engines run the frozen features: uint8 images in, float32 feature vectors out.
+
+One interface, one contract test. Adding an engine is a row in `ENGINES` and a module with `open_engine`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from headstart.backbones.specs import Backbone
+from headstart.backbones.weights import Arrays
+from headstart.errors import InputError, sentence
+
+
+class Engine(Protocol):
+    """A compiled feature extractor with one fixed batch shape."""
+
+    batch: int
+    """Images in one call; an answer must not depend on its neighbours, so the shape never changes."""
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """(batch, size, size, 3) uint8 RGB → (batch, D) float32."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """A row of the table.
+
+    Attributes:
+        name: as on the command line.
+        module: in this package; imported only when used.
+        library: the distribution it needs, whose version is recorded.
+        precision: row of `TOLERANCE`.
+    """
+
+    name: str
+    module: str
+    library: str
+    precision: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether the library is there; nothing is imported to find out."""
+        return importlib.util.find_spec(self.library.split("-")[0]) is not None
+
+    @property
+    def version(self) -> str:
+        """The library's version."""
+        return importlib.metadata.version(self.library)
+
+
+ENGINES = {
+    spec.name: spec
+    for spec in (
+        EngineSpec("keras", "keras_engine", "keras", "f32"),
+        EngineSpec("openvino", "openvino_engine", "openvino", "f32"),
+        EngineSpec("openvino-bf16", "openvino_engine", "openvino", "bf16"),
+        EngineSpec("ncnn", "ncnn_engine", "ncnn", "f32-winograd"),
+    )
+}
+
+TOLERANCE = {"f32": 1e-4, "f32-winograd": 2e-3, "bf16": 2e-2}
+"""The parity table: largest difference of a probability to Keras in float32."""
+
+
+def open_engine(name: str, backbone: Backbone, head: str, size: int, arrays: Arrays) -> Engine:
+    """Compiles the features of `backbone` for `head` at `size` pixels.
+
+    Raises:
+        InputError: the engine is unknown or its library is not installed.
+    """
+    spec = ENGINES.get(name)
+    if spec is None or not spec.installed:
+        raise InputError(
+            sentence(
+                "This engine cannot run here.",
+                allowed=", ".join(n for n, s in ENGINES.items() if s.installed),
+                received=name,
+                remedy="Choose one with --engine, or install its library.",
+            )
+        )
+    module = importlib.import_module(f"headstart.engines.{spec.module}")
+    engine: Engine = module.open_engine(backbone, head, size, arrays, spec.precision)
+    return engine
+
+
+def run_batches(engine: Engine, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields one (D,) feature vector an image, in order; the last batch is padded with black."""
+    held: list[np.ndarray] = []
+    for image in images:
+        held.append(image)
+        if len(held) == engine.batch:
+            yield from engine.run(np.stack(held))
+            held.clear()
+    if held:
+        padding = [np.zeros_like(held[0])] * (engine.batch - len(held))
+        yield from engine.run(np.stack(held + padding))[: len(held)]
+
+
+def threads() -> int:
+    """CPU threads an engine may use: those this process is allowed to run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

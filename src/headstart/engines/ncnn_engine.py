@@ -1,0 +1,122 @@
+"""ncnn on the CPU: float32 with Winograd convolutions (Lavin and Gray 2015, arXiv:1509.09308).
+
+VGG is all 3×3 stride 1, Winograd's best case: more than twice the rate of direct convolution, at the
+price of rounding that the parity table allows for. Graph and weights are written in ncnn's own formats
+(param: text, one layer a line; bin: arrays in the order of the lines) and loaded from memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headstart.backbones import vgg
+from headstart.backbones.specs import Backbone
+from headstart.backbones.weights import Arrays
+from headstart.engines import threads
+
+MAGIC = 7767517  # first line of every ncnn param file
+FLOAT32 = np.uint32(0).tobytes()  # flag before a weight array: what follows is raw float32
+
+
+class NcnnOperations:
+    """VGG's operations as lines of an ncnn param file; a tensor is the name of its blob."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+        self.layers: list[tuple[str, str, list[str], list[str], str]] = []
+        self.data: list[bytes] = []
+
+    def image(self) -> str:
+        return self._layer("Input", "image", [])
+
+    def centre(self, x: str, mean: tuple[float, float, float]) -> str:
+        self.data.append((-np.array(mean, "<f4")).tobytes())
+        return self._layer("Bias", "centre", [x], "0=3")
+
+    def conv(self, x: str, name: str, channels: int) -> str:
+        kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1), "<f4")
+        self.data += [FLOAT32, kernel.tobytes(), self.arrays[f"{name}/bias"].astype("<f4").tobytes()]
+        # outputs, kernel side, padding, has bias, number of weights, activation (1 is ReLU)
+        return self._layer("Convolution", name, [x], f"0={channels} 1=3 4=1 5=1 6={kernel.size} 9=1")
+
+    def pool(self, x: str, name: str) -> str:
+        return self._layer("Pooling", name, [x], "0=0 1=2 2=2 5=1")  # maximum, side 2, stride 2, no padding
+
+    def summary(self, x: str, name: str) -> list[str]:
+        mean = self._layer("Pooling", f"{name}_mean", [x], "0=1 4=1")  # average, global
+        return [mean, self._layer("Pooling", f"{name}_max", [x], "0=0 4=1")]  # maximum, global
+
+    def join(self, parts: list[str]) -> str:
+        return self._layer("Concat", "features", parts, "0=0")
+
+    def _layer(self, kind: str, name: str, inputs: list[str], parameters: str = "") -> str:
+        self.layers.append((kind, name, inputs, [name], parameters))
+        return name
+
+    def param(self) -> str:
+        """The param file. A blob may have one reader only, so those with more get a Split layer."""
+        layers = _split_shared(self.layers)
+        blobs = sum(len(outputs) for _, _, _, outputs, _ in layers)
+        lines = [
+            " ".join([kind, name, str(len(ins)), str(len(outs)), *ins, *outs, parameters])
+            for kind, name, ins, outs, parameters in layers
+        ]
+        return "\n".join([str(MAGIC), f"{len(lines)} {blobs}", *lines]) + "\n"
+
+
+def _split_shared(
+    layers: list[tuple[str, str, list[str], list[str], str]],
+) -> list[tuple[str, str, list[str], list[str], str]]:
+    readers: dict[str, int] = {}
+    for _, _, inputs, _, _ in layers:
+        for blob in inputs:
+            readers[blob] = readers.get(blob, 0) + 1
+    written, taken = [], dict.fromkeys(readers, 0)
+    for kind, name, inputs, outputs, parameters in layers:
+        renamed = []
+        for blob in inputs:
+            renamed.append(f"{blob}.{taken[blob]}" if readers[blob] > 1 else blob)
+            taken[blob] += 1
+        written.append((kind, name, renamed, outputs, parameters))
+        if (count := readers.get(name, 0)) > 1:
+            copies = [f"{name}.{i}" for i in range(count)]
+            written.append(("Split", f"{name}_split", [name], copies, ""))
+    return written
+
+
+class NcnnEngine:
+    """One image a call: an answer cannot depend on its neighbours."""
+
+    batch = 1
+
+    def __init__(self, param: str, data: bytes) -> None:
+        import ncnn
+
+        self.ncnn, self.net = ncnn, ncnn.Net()
+        options = self.net.opt
+        options.num_threads = threads()
+        options.use_vulkan_compute = False
+        # float32 throughout: half precision is a choice to be made with proof, not by default
+        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+        options.use_bf16_storage = False
+        self.data = data  # ncnn reads from this memory as long as the net lives
+        if self.net.load_param_mem(param) != 0 or self.net.load_model_mem(data) == 0:
+            raise RuntimeError("ncnn refused the graph that headstart wrote")
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """(1, size, size, 3) uint8 → (1, D) float32."""
+        height, width = images.shape[1:3]
+        pixels = np.ascontiguousarray(images[0])
+        rgb = self.ncnn.Mat.PixelType.PIXEL_RGB
+        extractor = self.net.create_extractor()
+        extractor.input("image", self.ncnn.Mat.from_pixels(pixels, rgb, width, height))
+        _, features = extractor.extract("features")
+        return np.array(features, dtype=np.float32).reshape(1, -1)
+
+
+def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> NcnnEngine:
+    """Writes the graph in ncnn's formats and loads it from memory."""
+    assert precision == "f32-winograd"
+    operations = NcnnOperations(arrays)
+    vgg.features(backbone, backbone.taps(head), operations)
+    return NcnnEngine(operations.param(), b"".join(operations.data))

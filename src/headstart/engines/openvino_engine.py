@@ -1,0 +1,90 @@
+"""OpenVINO on the CPU, in float32 or bfloat16."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from headstart.backbones import vgg
+from headstart.backbones.specs import Backbone
+from headstart.backbones.weights import Arrays
+from headstart.engines import threads
+
+
+def openvino() -> Any:
+    """Imports OpenVINO without its telemetry, which would report to an analytics service."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+class OpenVinoOperations:
+    """VGG's operations as OpenVINO opset nodes, NCHW after the first transposition."""
+
+    def __init__(self, size: int, batch: int, arrays: Arrays) -> None:
+        openvino()
+        from openvino import opset13
+
+        self.ops, self.size, self.batch, self.arrays = opset13, size, batch, arrays
+
+    def image(self) -> Any:
+        shape = [self.batch, self.size, self.size, 3]
+        self.input = self.ops.parameter(shape, np.uint8, name="image")
+        return self.input
+
+    def centre(self, x: Any, mean: tuple[float, float, float]) -> Any:
+        x = self.ops.subtract(self.ops.convert(x, np.float32), np.array(mean, np.float32))
+        return self.ops.transpose(x, np.array([0, 3, 1, 2], np.int64))
+
+    def conv(self, x: Any, name: str, channels: int) -> Any:
+        kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1))  # HWIO → OIHW
+        bias = self.arrays[f"{name}/bias"].reshape(1, channels, 1, 1)
+        x = self.ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+        return self.ops.relu(self.ops.add(x, bias), name=name)
+
+    def pool(self, x: Any, name: str) -> Any:
+        no_padding = [0, 0]
+        pooled = self.ops.max_pool(x, [2, 2], [1, 1], no_padding, no_padding, [2, 2], name=name)
+        return pooled.output(0)  # output 1 holds the positions of the maxima
+
+    def summary(self, x: Any, name: str) -> list[Any]:
+        axes = np.array([2, 3], np.int64)
+        return [self.ops.reduce_mean(x, axes), self.ops.reduce_max(x, axes)]
+
+    def join(self, parts: list[Any]) -> Any:
+        return self.ops.concat(parts, axis=1, name="features")
+
+
+class OpenVinoEngine:
+    """One synchronous request at batch 1: LATENCY uses all cores for it."""
+
+    batch = 1
+
+    def __init__(self, compiled: Any) -> None:
+        self.request = compiled.create_infer_request()
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """(1, size, size, 3) uint8 → (1, D) float32."""
+        self.request.infer({"image": np.ascontiguousarray(images)})
+        return np.array(self.request.get_output_tensor(0).data, dtype=np.float32)
+
+
+def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> OpenVinoEngine:
+    """Writes the graph in opsets and compiles it for the CPU.
+
+    The precision is always set: OpenVINO chooses bfloat16 by itself where the hardware has it.
+    """
+    ov = openvino()
+    operations = OpenVinoOperations(size, OpenVinoEngine.batch, arrays)
+    features = vgg.features(backbone, backbone.taps(head), operations)
+    operations.input.output(0).set_names({"image"})
+    model = ov.Model([features], [operations.input], backbone.name)
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads(),
+    }
+    return OpenVinoEngine(ov.Core().compile_model(model, "CPU", options))

@@ -1,0 +1,68 @@
+"""Every engine: the same features as Keras within its precision, whatever the neighbours."""
+
+import numpy as np
+import pytest
+
+from headstart.backbones import specs, weights
+from headstart.engines import ENGINES, open_engine, run_batches
+from headstart.errors import InputError
+
+TINY = specs.backbone("vgg-tiny")
+RELATIVE = {"f32": 1e-5, "f32-winograd": 1e-3, "bf16": 2e-2}
+SIZE = 70  # odd after two poolings: the dropped last row and column must agree
+
+images = np.random.default_rng(0).integers(0, 256, (11, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def name(request):
+    return request.param
+
+
+def features(name, head, batch):
+    engine = open_engine(name, TINY, head, SIZE, weights.random(TINY, 5))
+    return np.array(list(run_batches(engine, batch)))
+
+
+@pytest.mark.parametrize("head", ["taps", "gap"])
+def test_equals_keras(name, head):
+    expected = features("keras", head, images)
+
+    actual = features(name, head, images)
+
+    assert actual.dtype == np.float32
+    assert actual.shape == (11, TINY.width(head))
+    assert np.abs(actual - expected).max() <= RELATIVE[ENGINES[name].precision] * np.abs(expected).max()
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(name):
+    """Bit for bit, alone, in a padded batch, and in another order."""
+    together = features(name, "taps", images)
+
+    np.testing.assert_array_equal(features(name, "taps", images[:1])[0], together[0])
+    np.testing.assert_array_equal(features(name, "taps", images[::-1])[::-1], together)
+
+
+def test_black_and_white_by_hand(name):
+    """A 1-pixel-deep check that input is RGB, 0 to 255: with all kernels a centre tap of red, weight 1,
+    every map is relu(red − 123.68) on a uniform image, up to the first padding-free pixel."""
+    arrays = {key: np.zeros_like(array) for key, array in weights.random(TINY, 0).items()}
+    for key, array in arrays.items():
+        if key.endswith("kernel"):
+            array[1, 1, 0, 0] = 1.0
+    engine = open_engine(name, TINY, "gap", 32, arrays)
+    red = np.zeros((1, 32, 32, 3), np.uint8)
+    red[..., 0] = 200
+    blue = red[..., ::-1]
+
+    vector = np.array(list(run_batches(engine, [red[0], np.ascontiguousarray(blue[0])])))
+
+    channels = TINY.widths[-1]
+    expected = np.zeros((2, 2 * channels))
+    expected[0, [0, channels]] = 200 - 123.68
+    np.testing.assert_allclose(vector, expected, rtol=5e-3)
+
+
+def test_unknown_engine_is_refused():
+    with pytest.raises(InputError, match="Received: 'abacus'"):
+        open_engine("abacus", TINY, "gap", 32, {})
