@@ -1,0 +1,78 @@
+"""The probe by Keras epochs with early stopping, for those who want to see it learn."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from headstart.backbones.framework import keras
+from headstart.training.head import Fitted, Labelled, scaling
+
+PATIENCE = 10  # epochs without a lower validation loss before it stops
+BATCH = 32
+LEARNING_RATE = 1e-3
+
+
+def fit_epochs(
+    train: Labelled, val: Labelled, weight: np.ndarray, parts: tuple[int, ...], epochs: int, seed: int
+) -> Fitted:
+    """Adam on a dense layer over scaled features; the epoch with the lowest validation loss is kept.
+
+    Args:
+        train: (N, D) features and (N,) class indices; every class occurs.
+        val: the same, of the images that decide when to stop.
+        weight: (N,) of each training image in the loss.
+        parts: lengths of the parts of a feature vector, see `head.scaling`.
+        epochs: at most.
+        seed: of the initial weights and the order of the images.
+    """
+    k = keras()
+    k.utils.set_random_seed(seed)
+    scale = scaling(train[0], parts)
+    model = k.Sequential([k.Input((train[0].shape[1],)), k.layers.Dense(int(train[1].max()) + 1)])
+    loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(k.optimizers.Adam(LEARNING_RATE), loss, weighted_metrics=["accuracy"])
+    stop = k.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    clock = _clock(k)
+    fitted = model.fit(
+        scale(train[0]).astype(np.float32),
+        train[1],
+        sample_weight=weight,
+        validation_data=(scale(val[0]).astype(np.float32), val[1]),
+        epochs=epochs,
+        batch_size=BATCH,
+        callbacks=[stop, clock],
+        verbose=0,
+    )
+    kernel, bias = (np.asarray(array, np.float64) for array in model.layers[-1].get_weights())
+    best = int(np.argmin(fitted.history["val_loss"]))
+    return Fitted(scale.fold(kernel, bias), _rows(fitted.history, clock.seconds), {"epoch": float(best)})
+
+
+def _clock(k: Any) -> Any:
+    class Clock(k.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+        """Seconds of each epoch, and the progress bar."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seconds: list[float] = []
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.seconds.append(round(time.perf_counter() - self.start, 3))
+
+    return Clock()
+
+
+def _rows(history: dict[str, list[float]], seconds: list[float]) -> list[dict[str, Any]]:
+    columns = ("loss", "accuracy", "val_loss", "val_accuracy")
+    return [
+        {"phase": "keras", "epoch": epoch}
+        | {name: float(history[name][epoch]) for name in columns}
+        | {"learning_rate": LEARNING_RATE, "seconds": seconds[epoch]}
+        for epoch in range(len(seconds))
+    ]

@@ -1,0 +1,147 @@
+"""Frozen features, computed once per image and view, kept by content.
+
+A store holds the vectors of one way of computing them: backbone and weights, taps, size, fit, decoder,
+engine with precision and version. Inside it a vector is found by the image's SHA-256 and view. Shards are
+written whole, so a killed run continues where it stopped and several runs can share the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart.backbones.specs import Backbone
+from headstart.backbones.weights import Arrays, digest
+from headstart.config import Fit
+from headstart.data import images
+from headstart.data.loader import ahead
+from headstart.engines import ENGINES, open_engine, run_batches
+from headstart.progress import track
+from headstart.rundir import cache_dir, write_tensors
+
+SHARD = 256  # vectors in a file: what a killed run loses at most
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a feature vector besides the image and its view."""
+
+    backbone: str
+    weights: str
+    taps: tuple[str, ...]
+    image_size: int
+    fit: Fit
+    engine: str
+    precision: str
+    version: str
+    decoder: int = images.DECODER
+
+    @property
+    def key(self) -> str:
+        """32 hex digits that name the store."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def recipe(backbone: Backbone, arrays: Arrays, head: str, image_size: int, fit: Fit, engine: str) -> Recipe:
+    """The recipe of `backbone` with `arrays`, run by `engine`."""
+    row = ENGINES[engine]
+    return Recipe(
+        backbone=backbone.name,
+        weights=digest(arrays),
+        taps=backbone.taps(head),
+        image_size=image_size,
+        fit=fit,
+        engine=engine,
+        precision=row.precision,
+        version=row.version,
+    )
+
+
+class Store:
+    """The vectors of one recipe: a folder of safetensors shards, read at once, added to in shards."""
+
+    def __init__(self, recipe: Recipe, width: int) -> None:
+        self.folder = cache_dir() / "features" / recipe.key
+        self.width = width
+        self.vectors: dict[bytes, np.ndarray] = {}
+        for shard in sorted(self.folder.glob("*.safetensors")):
+            self._read(shard)
+
+    def _read(self, shard: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            tensors = load_file(shard)
+            keys, vectors = tensors["keys"], tensors["features"]
+        except (SafetensorError, KeyError, OSError):
+            return  # a damaged shard is computed again
+        if vectors.shape == (len(keys), self.width):
+            self.vectors |= {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+
+    def add(self, keys: Sequence[bytes], vectors: Sequence[np.ndarray]) -> None:
+        """Writes one shard; its name is its content's, so writers never clash."""
+        packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+        name = hashlib.sha256(packed.tobytes()).hexdigest()[:32]
+        write_tensors(self.folder / f"{name}.safetensors", {"keys": packed, "features": np.stack(vectors)})
+        self.vectors |= dict(zip(keys, vectors, strict=True))
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to compute: the SHA-256 of its content, and its file or its decoded pixels."""
+
+    sha256: str
+    content: Path | np.ndarray
+
+    def square(self, size: int, fit: Fit) -> np.ndarray:
+        """(size, size, 3) uint8."""
+        if isinstance(self.content, Path):
+            return images.load(self.content, size, fit)
+        return images.fit(self.content, size, fit)
+
+
+def extract(
+    wanted: Sequence[Image], backbone: Backbone, arrays: Arrays, head: str, recipe: Recipe, views: int
+) -> np.ndarray:
+    """Returns (N, views, D) float32 features, computing only what the store lacks."""
+    store = Store(recipe, backbone.width(head))
+    keys = [[bytes.fromhex(image.sha256) + bytes([view]) for view in range(views)] for image in wanted]
+    missing = {
+        key: (image, view)
+        for image, row in zip(wanted, keys, strict=True)
+        for view, key in enumerate(row)
+        if key not in store.vectors
+    }
+    if missing:
+        engine = open_engine(recipe.engine, backbone, head, recipe.image_size, arrays)
+        squares = ahead(lambda job: _view(job, recipe), missing.values())
+        total = len({key for row in keys for key in row})
+        vectors = track(run_batches(engine, squares), "Features", total, done=total - len(missing))
+        _keep(store, list(missing), vectors)
+    return np.stack([np.stack([store.vectors[key] for key in row]) for row in keys])
+
+
+def _view(job: tuple[Image, int], recipe: Recipe) -> np.ndarray:
+    image, view = job
+    return images.dihedral(image.square(recipe.image_size, recipe.fit), view)
+
+
+def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> None:
+    """Writes vectors shard by shard; what an interrupt cuts short is written too."""
+    held: list[np.ndarray] = []
+    start = 0
+    try:
+        for vector in vectors:
+            held.append(vector)
+            if len(held) == SHARD:
+                store.add(keys[start : start + SHARD], held)
+                start, held = start + SHARD, []
+    finally:
+        if held:
+            store.add(keys[start : start + len(held)], held)

@@ -1,0 +1,118 @@
+"""The probe finds what the loss's own conditions demand, and chooses on validation only."""
+
+import numpy as np
+import pytest
+
+from headstart.config import RunConfig
+from headstart.training import probe, solve
+from headstart.training.head import score
+
+
+def two_blobs(n=60, features=5, classes=2, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    return rng.normal(size=(n, features)) * 3 + 7 + y[:, None], y
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_solution_is_where_the_gradient_vanishes(classes):
+    """∂/∂W of Σ wᵢ·CEᵢ / Σ w + λ/2 ‖W‖², in features scaled in two parts, worked out here anew.
+
+    With two classes scikit-learn penalises the one logit z, so ‖W‖² counts z's weights: λ·(W₁ − W₀).
+    """
+    x, y = two_blobs(classes=classes)
+    weight = np.linspace(0.5, 2.0, len(y))
+    penalty = 0.1
+
+    head = next(probe.path(x, y, weight, (2, 3), (penalty,)))
+
+    spread = x.var(axis=0)
+    scale = np.sqrt([spread[:2].mean()] * 2 + [spread[2:].mean()] * 3)
+    scaled = (x - x.mean(axis=0)) / scale
+    kernel = head.kernel * scale[:, None]
+    logits = x @ head.kernel + head.bias
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    error = (p - np.eye(classes)[y]) * weight[:, None] / weight.sum()
+    if classes == 2:
+        z = kernel[:, 1] - kernel[:, 0]
+        np.testing.assert_allclose(scaled.T @ error[:, 1] + penalty * z, 0, atol=1e-4)
+    else:
+        np.testing.assert_allclose(scaled.T @ error + penalty * kernel, 0, atol=1e-4)
+    np.testing.assert_allclose(error.sum(axis=0), 0, atol=1e-4)  # the bias is not penalised
+
+
+def test_the_choice_is_made_on_validation():
+    """Validation labels are noise here, so the strongest regularisation has the lowest loss."""
+    x, y = two_blobs(n=90)
+    split = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
+    y[60:80] = np.random.default_rng(1).integers(0, 2, 20)
+
+    fitted = solve.fit(x[:, None], y, np.ones(90), split, (5,), RunConfig())
+
+    losses = [row["val_loss"] for row in fitted.history]
+    assert fitted.chosen["penalty"] == probe.PENALTIES[int(np.argmin(losses))]
+    assert losses[-1] > losses[-2] > min(losses)  # the path ends two steps behind its minimum
+    loss, accuracy = score(fitted.head, x[:60], y[:60])
+    chosen = fitted.history[int(np.argmin(losses))]
+    assert (loss, accuracy) == pytest.approx((chosen["loss"], chosen["accuracy"]), rel=1e-6)
+
+
+def test_the_test_split_is_not_looked_at():
+    x, y = two_blobs(n=90)
+    split = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
+    before = solve.fit(x[:, None], y, np.ones(90), split, (5,), RunConfig()).head
+    x[80:], y[80:] = 1e6, 1 - y[80:]
+
+    after = solve.fit(x[:, None], y, np.ones(90), split, (5,), RunConfig()).head
+
+    np.testing.assert_array_equal(before.kernel, after.kernel)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "keras"])
+def test_one_seed_one_head(solver):
+    x, y = two_blobs(n=90)
+    split = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
+    config = RunConfig.from_options(solver=solver, epochs=4, seed=3)
+
+    first, second = (solve.fit(x[:, None], y, np.ones(90), split, (5,), config) for _ in range(2))
+
+    np.testing.assert_array_equal(first.head.kernel, second.head.kernel)
+    np.testing.assert_array_equal(first.head.bias, second.head.bias)
+
+
+def test_keras_epochs_learn_and_stop_at_the_best():
+    x, y = two_blobs(n=200, seed=4)
+    x[:, 0] += 20 * y
+    split = np.array((["train"] * 7 + ["val"] * 2 + ["test"]) * 20)
+    config = RunConfig.from_options(solver="keras", epochs=60)
+
+    fitted = solve.fit(x[:, None], y, np.ones(200), split, (5,), config)
+
+    losses = [row["val_loss"] for row in fitted.history]
+    assert losses[-1] < losses[0]
+    val = split == "val"
+    assert score(fitted.head, x[val], y[val])[0] == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_a_constant_feature_does_no_harm():
+    x, y = two_blobs()
+    x[:, 2] = 5.0
+
+    head = next(probe.path(x, y, np.ones(len(y)), (5,), (0.1,)))
+
+    assert np.isfinite(head.kernel).all()
+    np.testing.assert_allclose(head.kernel[2], 0, atol=1e-6)
+
+
+def test_views_are_averaged():
+    x, y = two_blobs(n=90)
+    split = np.array(["train"] * 60 + ["val"] * 20 + ["test"] * 10)
+    noise = np.random.default_rng(2).normal(size=x.shape)
+    two_views = np.stack([x + noise, x - noise], axis=1)
+
+    np.testing.assert_allclose(
+        solve.fit(two_views, y, np.ones(90), split, (5,), RunConfig()).head.kernel,
+        solve.fit(x[:, None], y, np.ones(90), split, (5,), RunConfig()).head.kernel,
+        rtol=1e-3,
+        atol=1e-5,
+    )
