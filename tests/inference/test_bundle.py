@@ -1,0 +1,172 @@
+"""A bundle is read back whole, and anything changed, missing or foreign in it is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from headstart.backbones import specs, weights
+from headstart.errors import BundleError
+from headstart.inference import bundle
+
+TINY = specs.backbone("vgg-tiny")
+SPEC = bundle.BundleSpec(
+    backbone="vgg-tiny",
+    head="taps",
+    taps=("block3_pool", "block4_pool", "block5_conv1"),
+    boundary="block5_conv1",
+    image_size=48,
+    fit="letterbox",
+    views=1,
+    class_names=("cat", "dög"),
+    temperature=1.0,
+    engine="ncnn",
+    precision="f32-winograd",
+)
+
+
+def parts():
+    rng = np.random.default_rng(0)
+    arrays = weights.random(TINY, 0)
+    arrays |= {
+        "head/kernel": rng.normal(size=(64, 2)).astype(np.float32),
+        "head/bias": np.array([0.5, -0.5], np.float32),
+    }
+    reference = bundle.Reference(
+        mean=np.arange(16, dtype=np.float32),
+        covariance=np.eye(16, dtype=np.float32),
+        embeddings=np.ones((2, 16), np.float16),
+        sha256=np.arange(64, dtype=np.uint8).reshape(2, 32),
+        paths=("a b/1.png", "ü/2.png"),
+    )
+    golden = bundle.Golden((b"first", b"second"), ((0.25, 0.75), (1.0, 0.0)))
+    return arrays, reference, golden
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    bundle.write(folder, SPEC, *parts())
+    return folder
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "model")
+
+
+def test_everything_comes_back(written):
+    arrays, reference, golden = parts()
+
+    loaded = bundle.load(written)
+
+    assert loaded.spec == SPEC
+    assert list(loaded.arrays()) == list(arrays)
+    for name, array in loaded.arrays().items():
+        np.testing.assert_array_equal(array, arrays[name])
+    assert loaded.reference().paths == reference.paths
+    np.testing.assert_array_equal(loaded.reference().sha256, reference.sha256)
+    assert loaded.golden() == golden
+
+
+def test_the_same_model_gives_the_same_bytes(written, tmp_path):
+    bundle.write(tmp_path, SPEC, *parts())
+
+    assert (tmp_path / bundle.MANIFEST).read_bytes() == (written / bundle.MANIFEST).read_bytes()
+
+
+def test_any_single_bit_is_noticed(copy):
+    """Every bit of the small members, every byte of the tensors' headers, and 500 bits anywhere."""
+    rng = np.random.default_rng(1)
+    members = [path for path in copy.rglob("*") if path.is_file()]
+    flips = [(path, 8 * at + at % 8) for path in members for at in range(min(path.stat().st_size, 600))]
+    for _ in range(500):
+        path = members[rng.integers(len(members))]
+        flips.append((path, int(rng.integers(8 * path.stat().st_size))))
+
+    for path, bit in flips:
+        content = path.read_bytes()
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with pytest.raises(BundleError):
+            bundle.load(copy)
+        path.write_bytes(content)
+    assert bundle.load(copy).spec == SPEC
+
+
+@pytest.mark.parametrize("member", ["model.json", "weights.safetensors", "golden/0.image", bundle.MANIFEST])
+def test_a_missing_member_is_noticed(copy, member):
+    (copy / member).unlink()
+
+    with pytest.raises(BundleError):
+        bundle.load(copy)
+
+
+def test_a_member_too_many_is_noticed(copy):
+    (copy / "extra.py").write_text("print('hello')")
+
+    with pytest.raises(BundleError, match="members missing or too many: extra"):
+        bundle.load(copy)
+
+
+def test_a_link_is_refused(copy, tmp_path):
+    shutil.copy(copy / "model.json", tmp_path / "elsewhere.json")
+    (copy / "model.json").unlink()
+    (copy / "model.json").symlink_to(tmp_path / "elsewhere.json")
+
+    with pytest.raises(BundleError):
+        bundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("backbone", "vgg19"),
+        ("backbone", ["vgg16"]),
+        ("head", "other"),
+        ("taps", ["block5_conv1"]),
+        ("boundary", "block4_pool"),
+        ("image_size", 10**9),
+        ("image_size", True),
+        ("fit", "zoom"),
+        ("views", 2),
+        ("class_names", ["one"]),
+        ("class_names", ["same", "same"]),
+        ("class_names", ["a", 3]),
+        ("class_names", "ab"),
+        ("temperature", 0.0),
+        ("temperature", "1"),
+        ("engine", "abacus"),
+        ("precision", "f32"),
+        ("format", 2),
+        ("surprise", 1),
+    ],
+)
+def test_the_spec_is_closed(written, field, value):
+    values = json.loads((written / "model.json").read_text()) | {field: value}
+
+    with pytest.raises(BundleError):
+        bundle.parse(json.dumps(values).encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"[" * 60_000, b"{", b"\xff\xfe", b"NaN"])
+def test_what_is_not_a_spec_is_refused(content):
+    with pytest.raises(BundleError):
+        bundle.parse(content)
+
+
+def test_tensors_of_another_model_are_refused_though_their_hash_is_listed(tmp_path):
+    """A bundle whose manifest is right but whose head has three classes where the spec says two."""
+    arrays, reference, golden = parts()
+    three = arrays | {"head/kernel": np.zeros((64, 3), np.float32), "head/bias": np.zeros(3, np.float32)}
+    bundle.write(tmp_path, SPEC, three, reference, golden)
+
+    with pytest.raises(BundleError, match="does not hold the tensors"):
+        bundle.load(tmp_path)
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(BundleError, match="There is no trained model here"):
+        bundle.load(tmp_path)
