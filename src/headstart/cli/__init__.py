@@ -1,0 +1,105 @@
+"""The command line: what is typed becomes a call of a verb, and whatever goes wrong becomes one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import sys
+from itertools import pairwise
+from typing import Any, NoReturn
+
+import cyclopts
+
+from headstart import __version__
+from headstart.cli import demo, evaluate, predict, train
+from headstart.errors import HeadstartError, printable, sentence
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = cyclopts.App(
+    name="headstart",
+    help="From a folder of labelled images to a classifier you can trust and run.",
+    version=__version__,
+    help_format="plaintext",
+)
+app.command(demo.demo)
+app.command(train.train)
+app.command(evaluate.evaluate)
+app.command(predict.predict)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs one command and exits: 0 done, 1 gate, 2 wrong input, 130 interrupted, 143 terminated."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        app.config = _config_files(arguments)
+        result: Any = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return int(result or 0)
+    except HeadstartError as error:
+        return _say(str(error), error.exit_code)
+    except cyclopts.CycloptsError as error:
+        return _say(_reworded(error), 2)
+    except KeyboardInterrupt:
+        return _say("Interrupted. The same command goes on where it stopped.", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing
+        return 0
+    except OSError as error:
+        return _say(_system(error), 2)
+
+
+def _config_files(arguments: list[str]) -> list[Any]:
+    """The file after `--config`: it has to be known before the other options are read."""
+    names = [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
+    names += [name for option, name in pairwise(arguments) if option == "--config"]
+    toml = cyclopts.config.Toml
+    return [toml(name, must_exist=True, search_parents=False, use_commands_as_keys=False) for name in names]
+
+
+def _say(line: str, code: int) -> int:
+    print(f"headstart: {line}", file=sys.stderr)
+    return code
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+def _reworded(error: cyclopts.CycloptsError) -> str:
+    """cyclopts' message on one line, with where to look."""
+    line = " ".join(printable(str(error).replace("\n", " ")).split())
+    chain = error.command_chain or ()
+    remedy = f"See `{' '.join(['headstart', *chain])} --help`."
+    if choice := re.fullmatch(r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?', line):
+        received, option, allowed = choice.groups()
+        return sentence(
+            f"{option} has no such choice.",
+            allowed=allowed.replace('"', ""),
+            received=received,
+            remedy=remedy,
+        )
+    return f"{line} {remedy}"
+
+
+def _system(error: OSError) -> str:
+    """The operating system's refusal in our words."""
+    place = printable(error.filename or "the output folder")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return sentence(
+            "The disk is full, or a quota is reached; nothing was half-written.",
+            received=place,
+            remedy="Free some space and run the same command again.",
+        )
+    return sentence(
+        f"The system refused: {error.strerror or error}.",
+        received=place,
+        remedy="Check path and permissions.",
+    )

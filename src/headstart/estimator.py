@@ -1,0 +1,197 @@
+"""`ImageClassifier`: the linear probe as a scikit-learn estimator, on paths or arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
+
+from headstart.backbones import specs, weights
+from headstart.config import RunConfig
+from headstart.data import images
+from headstart.engines.choice import fastest
+from headstart.errors import ImageError, InputError, sentence
+from headstart.inference.softmax import softmax
+from headstart.training import features, probe
+
+Images = Sequence[str | Path] | np.ndarray
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Classifies images by a linear probe on the frozen features of a pretrained network.
+
+    Features are cached by content, so cross-validation computes each image once. The regularisation is
+    chosen on a stratified part of the training images; the probe is then refitted on all of them.
+
+    Args:
+        backbone: `vgg16`, or `vgg-tiny` for smoke tests.
+        head: `taps` or `gap`.
+        views: 1, or 8 dihedral views averaged.
+        image_size: side in pixels of the square that the network sees.
+        fit_mode: `letterbox`, `crop` or `stretch`.
+        engine: `auto`, or an engine's name.
+        class_weight: None, `balanced`, or a dict from label to weight.
+        validation_fraction: share of the training images that chooses the regularisation.
+        random_state: seed of that choice.
+
+    Attributes:
+        classes_: (C,) the labels, sorted.
+        penalty_: the chosen λ.
+        head_: the linear layer on raw features.
+        recipe_: how features are computed.
+
+    >>> from headstart import ImageClassifier
+    >>> ImageClassifier(views=8)
+    ImageClassifier(views=8)
+    """
+
+    def __init__(
+        self,
+        backbone: str = "vgg16",
+        *,
+        head: str = "taps",
+        views: int = 1,
+        image_size: int = 224,
+        fit_mode: str = "letterbox",
+        engine: str = "auto",
+        class_weight: str | dict[Any, float] | None = None,
+        validation_fraction: float = 0.15,
+        random_state: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.head = head
+        self.views = views
+        self.image_size = image_size
+        self.fit_mode = fit_mode
+        self.engine = engine
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def fit(self, X: Images, y: Any, sample_weight: Any = None) -> ImageClassifier:
+        """Trains on images and their labels.
+
+        Args:
+            X: N paths, or (N, H, W, 3) or (N, H, W) integers from 0 to 255.
+            y: (N,) labels of any kind.
+            sample_weight: (N,) weights in the loss, or None.
+
+        Raises:
+            InputError: (a ValueError) images, labels or options cannot be used.
+        """
+        config = self._config()
+        pictures = _pictures(X)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        if len(y) != len(pictures):
+            raise InputError(sentence("X and y differ in length.", allowed=len(pictures), received=len(y)))
+        self.classes_ = unique_labels(y)
+        if len(self.classes_) < 2:
+            raise InputError(
+                sentence("A classifier needs at least two classes.", received=f"{len(self.classes_)} class")
+            )
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
+        target = np.searchsorted(self.classes_, y)
+        self._open(config)
+        x = self._features(pictures).mean(axis=1)
+        weight = weight * compute_sample_weight(self.class_weight, y)
+        self.penalty_ = self._choose(x, target, weight)
+        parts = specs.backbone(self.backbone).parts(self.head)
+        *_, self.head_ = probe.path(x, target, weight, parts, (self.penalty_,))
+        return self
+
+    def predict_proba(self, X: Images) -> np.ndarray:
+        """(N, C) probabilities, columns in the order of `classes_`."""
+        return softmax(self.decision_logits(X))
+
+    def decision_logits(self, X: Images) -> np.ndarray:
+        """(N, C) logits, averaged over the views."""
+        check_is_fitted(self)
+        return self.head_.logits(self._features(_pictures(X)).mean(axis=1))
+
+    def predict(self, X: Images) -> np.ndarray:
+        """(N,) the most probable labels."""
+        best = self.decision_logits(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def _config(self) -> RunConfig:
+        return RunConfig.from_options(
+            backbone=self.backbone,
+            head=self.head,
+            views=self.views,
+            image_size=self.image_size,
+            fit=self.fit_mode,
+            engine=self.engine,
+            val=self.validation_fraction,
+            seed=self.random_state,
+        )
+
+    def _open(self, config: RunConfig) -> None:
+        backbone = specs.backbone(self.backbone)
+        arrays = weights.find(backbone, seed=self.random_state)
+        engine: str = config.model.engine
+        if engine == "auto":
+            engine = fastest(backbone, self.head, self.image_size, arrays)
+        self.recipe_ = features.recipe(backbone, arrays, self.head, self.image_size, config.data.fit, engine)
+
+    def _features(self, pictures: list[features.Image]) -> np.ndarray:
+        """(N, views, D); the weights are found anew, so that a fitted estimator stays small."""
+        backbone = specs.backbone(self.backbone)
+        arrays = weights.find(backbone, seed=self.random_state)
+        return features.extract(pictures, backbone, arrays, self.head, self.recipe_, self.views)
+
+    def _choose(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+        """The λ with the lowest loss on a stratified part; where classes are too small, the middle."""
+        from sklearn.model_selection import train_test_split
+
+        held = max(len(self.classes_), round(self.validation_fraction * len(y)))
+        if np.bincount(y).min() < 2 or len(y) - held < len(self.classes_):
+            return probe.PENALTIES[len(probe.PENALTIES) // 2]
+        train, val = train_test_split(
+            np.arange(len(y)), test_size=held, stratify=y, random_state=self.random_state
+        )
+        parts = specs.backbone(self.backbone).parts(self.head)
+        tried = probe.candidates((x[train], y[train]), (x[val], y[val]), weight[train], parts)
+        return min(tried, key=lambda candidate: candidate.val_loss).penalty
+
+
+def _pictures(X: Images) -> list[features.Image]:
+    """Paths or arrays with the hash of their content."""
+    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim in (3, 4):
+        return [_from_pixels(pixels) for pixels in X]
+    paths = [X] if isinstance(X, str | Path) else list(X)
+    if not paths or not all(isinstance(path, str | Path) for path in paths):
+        raise InputError(
+            sentence(
+                "X cannot be used as images.",
+                allowed="a list of paths, or an array (N, H, W, 3) of integers from 0 to 255",
+                received=f"{type(X).__name__} {getattr(X, 'shape', '')} {getattr(X, 'dtype', '')}".strip(),
+            )
+        )
+    return [_from_file(Path(path)) for path in paths]
+
+
+def _from_pixels(pixels: np.ndarray) -> features.Image:
+    rgb = images.from_array(pixels)
+    content = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes()).hexdigest()
+    return features.Image(content, rgb)
+
+
+def _from_file(path: Path) -> features.Image:
+    try:
+        return features.Image(hashlib.sha256(images.read(path)).hexdigest(), path)
+    except ImageError as error:
+        raise InputError(f"{path}: {error}") from error

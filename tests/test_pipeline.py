@@ -1,0 +1,105 @@
+"""The whole line on real images with true weights: the demo itself, on 240 of its solar cells."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headstart as hs
+from headstart.cli.demo import demo
+from headstart.data.sources import elpv
+from headstart.errors import InputError
+from headstart.inference import bundle
+from headstart.rundir import RunDir
+
+EVERY = 11  # of 2,624 cells: 239, in the proportions of the whole
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The demo's run on 239 cells, and what it printed."""
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    labels = elpv.read_labels().iloc[::EVERY]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(elpv, "read_labels", lambda: labels)
+        demo(out=out)
+    return RunDir(out)
+
+
+def test_the_demo_learns(run):
+    """Better than always saying "sound", by more than chance would give in one of twenty tries."""
+    metrics = json.loads((run.evaluation("test") / "metrics.json").read_text())
+    confusion = pd.read_csv(run.evaluation("test") / "confusion.csv", index_col=0).to_numpy()
+
+    assert metrics["accuracy"]["n"] == confusion.sum() == 36
+    assert metrics["accuracy"]["value"] == pytest.approx(np.trace(confusion) / 36)
+    assert metrics["roc_auc"]["low"] > 0.5
+    assert metrics["accuracy"]["value"] > confusion.sum(axis=1).max() / 36
+
+
+def test_the_saved_model_answers_as_keras_does(run):
+    certificate = json.loads(run.parity.read_text())
+
+    assert certificate["passed"] is True
+    assert certificate["images"] == 32
+    assert certificate["max_difference"] <= certificate["tolerance"]
+
+
+def test_golden_answers_are_given_again_by_every_engine(run):
+    """The bundle alone, with each engine, from the raw files in it."""
+    from headstart.engines import ENGINES, TOLERANCE
+
+    golden = bundle.load(run.model).golden()
+    for name, spec in ENGINES.items():
+        answers = hs.load(run, engine=name).predict(golden.images)
+        found = np.array([list(answer.probabilities.values()) for answer in answers])
+        assert np.abs(found - np.array(golden.probabilities)).max() <= TOLERANCE[spec.precision], name
+
+
+def test_predictions_agree_with_the_saved_table(run):
+    """Test images through the bundle from their files: the same probabilities as in predictions.parquet."""
+    table = pd.read_parquet(run.evaluation("test") / "predictions.parquet")
+    root = elpv.folder()
+
+    answers = hs.load(run.root).predict([root / path for path in table["path"][:8]])
+
+    for answer, row in zip(answers, table.itertuples(), strict=False):
+        assert answer.label == row.predicted
+        np.testing.assert_allclose(list(answer.probabilities.values()), row.probabilities, rtol=1e-4)
+
+
+def test_the_reference_holds_the_training_images(run):
+    reference = bundle.load(run.model).reference()
+    table = pd.read_parquet(run.manifest).query("split == 'train'")
+
+    assert reference.paths == tuple(table["path"])
+    assert [row.tobytes().hex() for row in reference.sha256] == list(table["sha256"])
+    assert reference.embeddings.shape == (len(table), 512)
+    np.testing.assert_allclose(reference.embeddings.mean(axis=0), reference.mean, rtol=0.01, atol=0.05)
+
+
+def test_the_features_are_those_of_the_cache(run, monkeypatch):
+    """A second training opens no engine for features: only the parity check computes."""
+    from headstart.training import features
+
+    labels = elpv.read_labels().iloc[::EVERY]
+    monkeypatch.setattr(elpv, "read_labels", lambda: labels)
+    monkeypatch.setattr(features, "open_engine", lambda *_: pytest.fail("an engine was opened"))
+
+    again = hs.train("elpv", run.root.parent / "again")
+
+    first, second = (bundle.load(r.model).folder / bundle.MANIFEST for r in (run, again))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_config_and_options_are_the_same(tmp_path):
+    from headstart.config import RunConfig
+
+    by_option = RunConfig.from_options(fit="crop", seed=7)
+    by_config = replace(RunConfig(seed=7), data=replace(RunConfig().data, fit="crop"))
+
+    assert by_option == by_config
+    with pytest.raises(InputError, match="There is no option fits"):
+        hs.train(tmp_path, fits="crop")
