@@ -100,7 +100,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
         target = np.searchsorted(self.classes_, y)
         self._open(config)
-        x = self._features(pictures).mean(axis=1)
+        x = self._features(pictures)
         weight = weight * compute_sample_weight(self.class_weight, y)
         self.penalty_ = self._choose(x, target, weight)
         parts = specs.backbone(self.backbone).parts(self.head)
@@ -154,7 +154,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return features.extract(pictures, backbone, arrays, self.head, self.recipe_, self.views)
 
     def _choose(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-        """The λ with the lowest loss on a stratified part; where classes are too small, the middle."""
+        """The λ that a stratified part chooses; where classes are too small for one, the middle."""
         from sklearn.model_selection import train_test_split
 
         held = max(len(self.classes_), round(self.validation_fraction * len(y)))
@@ -165,7 +165,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
         parts = specs.backbone(self.backbone).parts(self.head)
         tried = probe.candidates((x[train], y[train]), (x[val], y[val]), weight[train], parts)
-        return min(tried, key=lambda candidate: candidate.val_loss).penalty
+        return min(tried, key=lambda candidate: candidate.calibrated).penalty
 
 
 def _pictures(X: Images) -> list[features.Image]:

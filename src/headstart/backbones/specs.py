@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from headstart.errors import InputError, sentence
+
+
+class Part(NamedTuple):
+    """A stretch of a feature vector: ``mean`` or ``max`` of one tap, a number a channel."""
+
+    kind: str
+    length: int
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,13 @@ class Backbone:
         """Channels of a named tensor: ``block3_pool`` and ``block3_conv1`` both have block 3's width."""
         return self.widths[int(tensor.removeprefix("block").split("_")[0]) - 1]
 
-    def parts(self, head: str) -> tuple[int, ...]:
-        """Lengths of the parts that the feature vector of `head` is joined of: each tap's mean and max."""
-        return tuple(self.channels(tap) for tap in self.taps(head) for _ in ("mean", "max"))
+    def parts(self, head: str) -> tuple[Part, ...]:
+        """What the feature vector of `head` is joined of: each tap's mean and max, in this order."""
+        return tuple(Part(kind, self.channels(tap)) for tap in self.taps(head) for kind in ("mean", "max"))
 
     def width(self, head: str) -> int:
         """Length D of the feature vector of `head`."""
-        return sum(self.parts(head))
+        return sum(part.length for part in self.parts(head))
 
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # RGB; the Caffe weights' own mean, published as BGR

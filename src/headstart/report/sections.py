@@ -212,7 +212,7 @@ def training(files: RunFiles) -> Section:
     if path:
         caption = (
             f"The head was fitted exactly for {len(rows):,} strengths of regularisation. "
-            f"C = {chosen:.3g} was chosen by the loss on the validation images."
+            f"C = {chosen:.3g} has the lowest loss on the validation images once a temperature is fitted."
         )
     else:
         caption = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from headstart.backbones.framework import keras
-from headstart.training.head import Fitted, Labelled, scaling
+from headstart.backbones.specs import Part
+from headstart.training.head import Fitted, Labelled, rows, scaling
 
 PATIENCE = 10  # epochs without a lower validation loss before it stops
 BATCH = 32
@@ -16,31 +18,32 @@ LEARNING_RATE = 1e-3
 
 
 def fit_epochs(
-    train: Labelled, val: Labelled, weight: np.ndarray, parts: tuple[int, ...], epochs: int, seed: int
+    train: Labelled, val: Labelled, weight: np.ndarray, parts: Sequence[Part], epochs: int, seed: int
 ) -> Fitted:
     """Adam on a dense layer over scaled features; the epoch with the lowest validation loss is kept.
 
     Args:
-        train: (N, D) features and (N,) class indices; every class occurs.
+        train: (N, views, D) features and (N,) class indices; every class occurs.
         val: the same, of the images that decide when to stop.
         weight: (N,) of each training image in the loss.
-        parts: lengths of the parts of a feature vector, see `head.scaling`.
+        parts: of a feature vector, see `Backbone.parts`.
         epochs: at most.
         seed: of the initial weights and the order of the images.
     """
     k = keras()
     k.utils.set_random_seed(seed)
-    scale = scaling(train[0], parts)
-    model = k.Sequential([k.Input((train[0].shape[1],)), k.layers.Dense(int(train[1].max()) + 1)])
+    x, y, weight = rows(*train, weight)
+    scale = scaling(x, parts)
+    model = k.Sequential([k.Input((x.shape[1],)), k.layers.Dense(int(y.max()) + 1)])
     loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(k.optimizers.Adam(LEARNING_RATE), loss, weighted_metrics=["accuracy"])
     stop = k.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     clock = _clock(k)
     fitted = model.fit(
-        scale(train[0]).astype(np.float32),
-        train[1],
+        scale(x),
+        y,
         sample_weight=weight,
-        validation_data=(scale(val[0]).astype(np.float32), val[1]),
+        validation_data=(scale(val[0].mean(axis=1)), val[1]),
         epochs=epochs,
         batch_size=BATCH,
         callbacks=[stop, clock],

@@ -1,17 +1,24 @@
 """The linear head: one kernel and one bias on raw features, and what its solvers share.
 
 For training, features are centred one by one and scaled part by part; both are then folded into the layer.
+Each view of an image is a row with its share of the image's weight; an answer is the mean over the views.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from headstart.backbones.specs import Part
+
 Labelled = tuple[np.ndarray, np.ndarray]
-"""(N, D) features and (N,) class indices."""
+"""(N, views, D) features and (N,) class indices."""
+
+SHARES = {"mean": 1.0, "max": 0.25}
+"""Of the total variance that a part of the features has in training; maxima are noisier than means."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,21 @@ class Scaling:
     scale: np.ndarray
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) centred and scaled, float64."""
-        return np.asarray((x - self.mean) / self.scale)
+        """(M, D) centred and scaled, float32."""
+        scaled = x - self.mean.astype(np.float32)
+        scaled /= self.scale.astype(np.float32)
+        return scaled
 
     def fold(self, kernel: np.ndarray, bias: np.ndarray) -> LinearHead:
         """The same layer for raw features."""
         kernel = kernel / self.scale[:, None]
         return LinearHead(kernel.astype(np.float32), (bias - self.mean @ kernel).astype(np.float32))
+
+
+def rows(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, views, D) as N · views rows, each with the image's class and its share of the image's weight."""
+    n, views, width = x.shape
+    return x.reshape(n * views, width), np.repeat(y, views), np.repeat(weight / views, views)
 
 
 @dataclass(frozen=True)
@@ -52,26 +67,46 @@ class Fitted:
     chosen: dict[str, float]
 
 
-def scaling(x: np.ndarray, parts: tuple[int, ...]) -> Scaling:
-    """Of (N, D) training features: each is centred, each part divided by one number.
+def scaling(x: np.ndarray, parts: Sequence[Part]) -> Scaling:
+    """Of (M, D) training features: each is centred, and each part divided by one number.
 
-    A part is a tap's mean or max, and `parts` their lengths. Its number is the root mean square of its
-    features' standard deviations: parts weigh alike, and inside a part a feature that varies more keeps
-    saying more, which standardising one by one would undo (docs/decisions/0004-probe.md).
+    That number gives every mean the same total variance, however wide its tap, and every maximum a quarter
+    of it; all of them together have the variance of D standardised features, so that a penalty means the
+    same for every head. Inside a part, a feature that varies more keeps saying more. What this gains over
+    standardising one by one is in docs/decisions/0004-probe.md.
 
-    >>> scaling(np.array([[0.0, 3.0, 5.0], [0.0, 5.0, 5.0]]), (2, 1)).scale.round(3).tolist()
-    [0.707, 0.707, 1.0]
+    >>> x = np.array([[0.0, 3.0, 5.0], [0.0, 5.0, 5.0]])
+    >>> scaling(x, [Part("mean", 2), Part("max", 1)]).scale.round(3).tolist()
+    [0.645, 0.645, 1.0]
     """
-    x = x.astype(np.float64)
-    variances = np.split(x.var(axis=0), np.cumsum(parts)[:-1])
-    scales = [np.full(len(part), np.sqrt(part.mean()) or 1.0) for part in variances]
-    return Scaling(x.mean(axis=0), np.concatenate(scales))
+    ends = np.cumsum([part.length for part in parts])[:-1]
+    totals = np.array([part.sum() for part in np.split(x.var(axis=0, dtype=np.float64), ends)])
+    shares = np.array([SHARES[part.kind] for part in parts])
+    divisors = np.sqrt(totals / shares * shares.sum() / x.shape[1])
+    divisors[totals == 0] = 1.0
+    lengths = [part.length for part in parts]
+    return Scaling(x.mean(axis=0, dtype=np.float64), np.repeat(divisors, lengths))
 
 
 def score(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(mean cross-entropy, accuracy) of (N, D) features."""
+    """(mean cross-entropy, accuracy) of (N, views, D) features and (N,) classes; views are averaged."""
+    logits = head.logits(x.mean(axis=1))
+    return cross_entropy(logits, y), float((logits.argmax(axis=1) == y).mean())
+
+
+def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """Mean of −log softmax(logits)[y] over (N, C) logits."""
     from scipy.special import log_softmax
 
-    logits = head.logits(x).astype(np.float64)
-    losses = -log_softmax(logits, axis=1)[np.arange(len(y)), y]
-    return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y].mean())
+
+
+def calibrated_loss(logits: np.ndarray, y: np.ndarray) -> float:
+    """Cross-entropy at the temperature that makes it least (Guo et al. 2017, arXiv:1706.04599).
+
+    It judges the order of the answers and not how boldly they are put, which a temperature sets right.
+    """
+    from scipy.optimize import minimize_scalar
+
+    fitted = minimize_scalar(lambda t: cross_entropy(logits * np.exp(t), y), bounds=(-3, 3), method="bounded")
+    return float(fitted.fun)

@@ -1,13 +1,12 @@
-"""Trains the head with the solver that was asked for.
-
-With several views the head is trained on their mean, which for a linear layer gives the mean of the
-views' logits.
-"""
+"""Trains the head with the solver that was asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from headstart.backbones.specs import Part
 from headstart.config import RunConfig
 from headstart.training import probe
 from headstart.training.head import Fitted
@@ -18,7 +17,7 @@ def fit(
     y: np.ndarray,
     weight: np.ndarray,
     split: np.ndarray,
-    parts: tuple[int, ...],
+    parts: Sequence[Part],
     config: RunConfig,
 ) -> Fitted:
     """Trains on the rows of ``train`` and chooses on those of ``val``; ``test`` isn't looked at.
@@ -28,13 +27,12 @@ def fit(
         y: (N,) class indices.
         weight: (N,) of each image in the loss.
         split: (N,) names.
-        parts: lengths of the parts of a feature vector, see `head.scaling`.
+        parts: of a feature vector, see `Backbone.parts`.
         config: solver, epochs, class weights and seed are read.
     """
     from sklearn.utils.class_weight import compute_sample_weight
 
-    mean = x.mean(axis=1)
-    train, val = ((mean[split == name], y[split == name]) for name in ("train", "val"))
+    train, val = ((x[split == name], y[split == name]) for name in ("train", "val"))
     kind = config.training.class_weight
     w = weight[split == "train"] * compute_sample_weight(None if kind == "none" else kind, train[1])
     if config.training.solver == "keras":
