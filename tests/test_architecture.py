@@ -17,8 +17,8 @@ FILES = sorted((SRC / "headstart").rglob("*.py"))
 
 # A package imports only from those before it. `headstart` is __init__.py, the Python API.
 ORDER = (
-    "errors rundir progress config data backbones engines provenance training inference evaluation report"
-    " export serving experiments distributed pipeline estimator headstart cli __main__"
+    "errors rundir resume progress config data backbones engines provenance training inference evaluation"
+    " report export serving experiments distributed pipeline estimator headstart cli __main__"
 ).split()
 
 ONLY_IN = {
@@ -39,6 +39,9 @@ UNSAFE_CALLS = {
     "pandas.read_pickle", "pandas.read_hdf", "shutil.unpack_archive",
 }  # fmt: skip
 UNSAFE_NAMES = {"load_model", "model_from_json", "deserialize_keras_object", "extractall", "read_pickle"}
+
+# ncnn's reads arrays only, and from a file that the line before has written.
+SAFE_NAMESAKES = {"headstart.engines.ncnn_engine": ["self.net.load_model"]}
 
 
 def module_name(path: Path) -> str:
@@ -129,7 +132,7 @@ def test_heavy_libraries_stay_in_their_packages(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_can_run_code_from_a_file(module: str) -> None:
-    assert unsafe(parse(MODULES[module])) == []
+    assert unsafe(parse(MODULES[module])) == SAFE_NAMESAKES.get(module, [])
 
 
 @pytest.mark.parametrize(

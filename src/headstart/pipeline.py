@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart import resume
 from headstart.config import RunConfig, validated
 from headstart.errors import InputError, printable, sentence
 from headstart.inference.bundle import load as load_bundle
@@ -49,14 +49,14 @@ def train(
     """
     config = validated(config) if config else RunConfig.from_options(**options)
     run = RunDir(Path(out) if out else Path("runs") / Path(data).resolve().name)
-    _require_free(run, data)
+    resume.require_free(run, data)
     clock: dict[str, float] = {}
     with _timed(clock, "prepare"):
         from headstart.data.prepare import fingerprint, prepare
 
         manifest, ledger = prepare(str(data), config.data, config.seed)
     facts = {"config": config.to_dict(), "dataset": _dataset(manifest, fingerprint(manifest))}
-    if _is_finished(run, facts):
+    if resume.is_finished(run, facts):
         note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
         return run
     _describe(manifest, ledger)
@@ -86,7 +86,9 @@ def evaluate(run: RunDir | str | Path, data: str | Path | None = None, engine: s
     if data is None:
         split, images = "test", manifests.load(run.manifest).where("test")
     else:
-        split, images = Path(data).resolve().name, _labelled(str(data), predictor)
+        name = Path(data).resolve().name
+        split = f"other-{name}" if name in manifests.SPLITS else name
+        images = _labelled(str(data), predictor)
     squares = (predictor.square(path) for path in images.files)
     features = track(predictor.features(squares), f"Evaluating {split}", len(images))
     logits = np.concatenate([predictor.logits(row[None]) for row in features])
@@ -263,63 +265,6 @@ def _labelled(data: str, predictor: Predictor) -> Manifest:
     return manifest
 
 
-def _require_free(run: RunDir, data: str | Path) -> None:
-    """Refuses to write among the images, or into a folder that is something else than a run."""
-    source, target = Path(data).resolve(), run.root.resolve()
-    if source.is_dir() and target.is_relative_to(source):
-        raise InputError(
-            sentence(
-                "The run would be written into the folder of images, and become a class.",
-                received=str(run.root),
-                remedy="Choose another folder with --out.",
-            )
-        )
-    known = run.manifest.exists() or run.run_json.exists()
-    if run.root.exists() and not known and (not run.root.is_dir() or any(run.root.iterdir())):
-        raise InputError(
-            sentence(
-                "The output folder exists and is not a run.",
-                allowed="a new or empty folder, or an earlier run",
-                received=str(run.root),
-                remedy="Choose another with --out.",
-            )
-        )
-
-
-def _is_finished(run: RunDir, facts: dict[str, Any]) -> bool:
-    """Whether the run is done with just these options and data; another finished run is refused."""
-    import json
-
-    if not run.run_json.exists():
-        return False
-    before = json.loads(run.run_json.read_text(encoding="utf-8"))
-    changed = _differences(before, facts)
-    if changed:
-        raise InputError(
-            sentence(
-                f"{run.root} holds a finished run with other options or data: {'; '.join(changed)}.",
-                remedy="Choose another folder with --out, or delete this one.",
-            )
-        )
-    return True
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
-    """Readable differences of two trees, only at keys that `now` has.
-
-    >>> _differences({"a": {"seed": 1}}, {"a": {"seed": 2}})
-    ['a.seed was 1, is 2']
-    """
-    found = []
-    for key, value in now.items():
-        old = before.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            found += _differences(old, value, f"{path}{key}.")
-        elif old != value:
-            found.append(f"{path}{key} was {printable(old)}, is {printable(value)}")
-    return found
-
-
 def _dataset(manifest: Manifest, fingerprint: str) -> dict[str, Any]:
     """What the data is, wherever it lies: the folder's name may change, its content may not."""
     classes = len(manifest.class_names)
@@ -349,11 +294,6 @@ def _save_history(run: RunDir, history: list[dict[str, Any]]) -> None:
     from headstart.rundir import write_text
 
     write_text(run.history, pd.DataFrame(history).to_csv(index=False))
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command as it can be pasted into a shell."""
-    return shlex.join(arguments)
 
 
 @contextmanager

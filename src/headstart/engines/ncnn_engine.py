@@ -2,10 +2,13 @@
 
 VGG is all 3×3 stride 1, Winograd's best case: more than twice the rate of direct convolution, at the
 price of rounding that the parity table allows for. Graph and weights are written in ncnn's own formats
-(param: text, one layer a line; bin: arrays in the order of the lines) and loaded from memory.
+(param: text, one layer a line; bin: arrays in the order of the lines).
 """
 
 from __future__ import annotations
+
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -19,23 +22,26 @@ FLOAT32 = np.uint32(0).tobytes()  # flag before a weight array: what follows is 
 
 
 class NcnnOperations:
-    """VGG's operations as lines of an ncnn param file; a tensor is the name of its blob."""
+    """VGG's operations as lines of an ncnn param file, the arrays going to a bin file as they come.
 
-    def __init__(self, arrays: Arrays) -> None:
-        self.arrays = arrays
+    A tensor is the name of its blob.
+    """
+
+    def __init__(self, arrays: Arrays, data: IO[bytes]) -> None:
+        self.arrays, self.data = arrays, data
         self.layers: list[tuple[str, str, list[str], list[str], str]] = []
-        self.data: list[bytes] = []
 
     def image(self) -> str:
         return self._layer("Input", "image", [])
 
     def centre(self, x: str, mean: tuple[float, float, float]) -> str:
-        self.data.append((-np.array(mean, "<f4")).tobytes())
+        self.data.write((-np.array(mean, "<f4")).tobytes())
         return self._layer("Bias", "centre", [x], "0=3")
 
     def conv(self, x: str, name: str, channels: int) -> str:
         kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1), "<f4")
-        self.data += [FLOAT32, kernel.tobytes(), self.arrays[f"{name}/bias"].astype("<f4").tobytes()]
+        bias = self.arrays[f"{name}/bias"].astype("<f4")
+        self.data.write(FLOAT32 + kernel.tobytes() + bias.tobytes())
         # outputs, kernel side, padding, has bias, number of weights, activation (1 is ReLU)
         return self._layer("Convolution", name, [x], f"0={channels} 1=3 4=1 5=1 6={kernel.size} 9=1")
 
@@ -89,7 +95,7 @@ class NcnnEngine:
 
     batch = 1
 
-    def __init__(self, param: str, data: bytes) -> None:
+    def __init__(self, param: str, data: str) -> None:
         import ncnn
 
         self.ncnn, self.net = ncnn, ncnn.Net()
@@ -99,8 +105,7 @@ class NcnnEngine:
         # float32 throughout: half precision is a choice to be made with proof, not by default
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = False
-        self.data = data  # ncnn reads from this memory as long as the net lives
-        if self.net.load_param_mem(param) != 0 or self.net.load_model_mem(data) == 0:
+        if self.net.load_param_mem(param) != 0 or self.net.load_model(data) != 0:
             raise RuntimeError("ncnn refused the graph that headstart wrote")
 
     def run(self, images: np.ndarray) -> np.ndarray:
@@ -115,8 +120,13 @@ class NcnnEngine:
 
 
 def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> NcnnEngine:
-    """Writes the graph in ncnn's formats and loads it from memory."""
+    """Writes the graph in ncnn's formats and loads it.
+
+    By way of a file, since ncnn would need weights given in memory to stay there beside its own.
+    """
     assert precision == "f32-winograd"
-    operations = NcnnOperations(arrays)
-    vgg.features(backbone, backbone.taps(head), operations)
-    return NcnnEngine(operations.param(), b"".join(operations.data))
+    with NamedTemporaryFile(prefix="headstart-", suffix=".bin") as data:
+        operations = NcnnOperations(arrays, data)
+        vgg.features(backbone, backbone.taps(head), operations)
+        data.flush()
+        return NcnnEngine(operations.param(), data.name)

@@ -1,0 +1,67 @@
+"""Whether a run directory may be written: free, left unfinished, finished just so, or another's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import InputError, printable, sentence
+from headstart.rundir import RunDir
+
+
+def require_free(run: RunDir, data: str | Path) -> None:
+    """Refuses to write among the images, or into a folder that is something else than a run."""
+    source, target = Path(data).resolve(), run.root.resolve()
+    if source.is_dir() and target.is_relative_to(source):
+        raise InputError(
+            sentence(
+                "The run would be written into the folder of images, and become a class.",
+                received=str(run.root),
+                remedy="Choose another folder with --out.",
+            )
+        )
+    if run.manifest.exists() or run.run_json.exists() or not run.root.exists():
+        return
+    # What a killed run may leave behind has a name with a dot, see `rundir.atomic_file`.
+    if not run.root.is_dir() or not all(path.name.startswith(".") for path in run.root.iterdir()):
+        raise InputError(
+            sentence(
+                "The output folder exists and is not a run.",
+                allowed="a new or empty folder, or an earlier run",
+                received=str(run.root),
+                remedy="Choose another with --out.",
+            )
+        )
+
+
+def is_finished(run: RunDir, facts: dict[str, Any]) -> bool:
+    """Whether the run is done with just these options and data; another finished run is refused."""
+    if not run.run_json.exists():
+        return False
+    before = json.loads(run.run_json.read_text(encoding="utf-8"))
+    changed = _differences(before, facts)
+    if changed:
+        raise InputError(
+            sentence(
+                f"{run.root} holds a finished run with other options or data: {'; '.join(changed)}.",
+                remedy="Choose another folder with --out, or delete this one.",
+            )
+        )
+    return True
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
+    """Readable differences of two trees, only at keys that `now` has.
+
+    >>> _differences({"a": {"seed": 1}}, {"a": {"seed": 2}})
+    ['a.seed was 1, is 2']
+    """
+    found = []
+    for key, value in now.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            found += _differences(old, value, f"{path}{key}.")
+        elif old != value:
+            found.append(f"{path}{key} was {printable(old)}, is {printable(value)}")
+    return found
