@@ -103,3 +103,47 @@ def test_a_config_and_options_are_the_same(tmp_path):
     assert by_option == by_config
     with pytest.raises(InputError, match="There is no option fits"):
         hs.train(tmp_path, fits="crop")
+
+
+def test_what_a_finished_run_lacks_is_made_again(run, monkeypatch):
+    """Killed between the last numbers and the report: the same command doesn't say that all is done."""
+    labels = elpv.read_labels().iloc[::EVERY]
+    monkeypatch.setattr(elpv, "read_labels", lambda: labels)
+    run.report.unlink()
+
+    hs.train("elpv", run.root)
+
+    assert run.report.exists()
+
+
+def test_a_bundle_is_not_taken_for_a_run(run):
+    with pytest.raises(InputError, match="This is a bundle, not a run"):
+        hs.evaluate(run.model)
+    bundle.load(run.model)  # as whole as before
+
+
+def test_top_k_is_obeyed_while_training(tmp_path):
+    """Three classes and k = 2: the number is there, and evaluating again changes nothing."""
+    from PIL import Image
+
+    for i in range(24):
+        colour = [(200, 0, 0), (0, 200, 0), (0, 0, 200)][i % 3]
+        folder = tmp_path / "data" / f"class {i % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), tuple(c + i for c in colour)).save(folder / f"{i}.png")
+
+    tiny = hs.train(
+        tmp_path / "data", tmp_path / "run", backbone="vgg-tiny", image_size=32, engine="ncnn", top_k=2
+    )
+
+    before = json.loads((tiny.evaluation("test") / "metrics.json").read_text())
+    assert before["top_2_accuracy"]["n"] == 3
+    assert set(hs.evaluate(tiny).headline) == set(before)
+
+
+def test_two_commands_do_not_write_one_run(tmp_path):
+    from headstart import resume
+
+    lock = resume.locked(RunDir(tmp_path))
+    with lock, pytest.raises(InputError, match="Another command"), resume.locked(RunDir(tmp_path)):
+        pass

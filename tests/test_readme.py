@@ -49,7 +49,7 @@ def test_the_commands(folder):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    assert "ripe" in done.stdout
+    assert done.stdout.split()[-1] == "ripe"
     assert (folder / "runs" / "photos" / "report.html").exists()
 
 

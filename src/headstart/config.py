@@ -149,7 +149,7 @@ def validated(config: RunConfig) -> RunConfig:
     for name, value in (("epochs", config.training.epochs), ("top-k", config.evaluation.top_k)):
         if value < 1:
             _refuse(name, "1 or more", value)
-    if config.seed < 0 or config.seed >= 2**32:
+    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
         _refuse("seed", "0 to 4294967295", config.seed)
     return config
 
@@ -157,6 +157,9 @@ def validated(config: RunConfig) -> RunConfig:
 def _check_choices(section: DataConfig | ModelConfig | TrainConfig | EvalConfig) -> None:
     for item in fields(section):
         value = getattr(section, item.name)
+        whole = type(item.default)
+        if type(value) is not whole and not (whole is float and type(value) is int):
+            _refuse(item.name, f"a value of type {whole.__name__}", value)
         choices = get_args(CHOICES.get(item.name, ()))
         if choices and value not in choices:
             _refuse(item.name, ", ".join(map(str, choices)), value)

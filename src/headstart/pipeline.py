@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from headstart import resume
 from headstart.config import RunConfig, validated
 from headstart.errors import InputError, printable, sentence
+from headstart.inference.bundle import BundleSpec
 from headstart.inference.bundle import load as load_bundle
 from headstart.inference.predictor import Predictor
 from headstart.progress import note
-from headstart.rundir import RunDir, atomic_dir, write_json
+from headstart.rundir import RunDir, atomic_dir, to_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +49,10 @@ def train(
         InputError: data or options cannot be used, or `out` holds another run.
         GateError: the saved model would not answer as Keras does.
     """
+    if config and options:
+        raise InputError(sentence("Give a config or single options, not both.", received=", ".join(options)))
     config = validated(config) if config else RunConfig.from_options(**options)
-    run = RunDir(Path(out) if out else Path("runs") / Path(data).resolve().name)
+    run = RunDir(Path(out) if out else Path("runs") / _name(data))
     resume.require_free(run, data)
     clock: dict[str, float] = {}
     with _timed(clock, "prepare"):
@@ -60,9 +64,10 @@ def train(
         note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
         return run
     _describe(manifest, ledger)
-    _save_data(run, manifest, ledger)
     facts["dataset"]["data"] = str(data)
-    _train(run, manifest, config, facts, clock)
+    with resume.locked(run):
+        _save_data(run, manifest, ledger)
+        _train(run, manifest, config, facts, clock)
     return run
 
 
@@ -78,21 +83,33 @@ def evaluate(run: RunDir | str | Path, data: str | Path | None = None, engine: s
     """
     import numpy as np
 
+    from headstart.data import ledger as ledgers
     from headstart.data import manifest as manifests
     from headstart.progress import track
+    from headstart.report.render import render
 
     run = run if isinstance(run, RunDir) else RunDir(Path(run))
     predictor = load(run, engine)
-    if data is None:
-        split, images = "test", manifests.load(run.manifest).where("test")
-    else:
-        name = Path(data).resolve().name
-        split = f"other-{name}" if name in manifests.SPLITS else name
-        images = _labelled(str(data), predictor)
-    squares = (predictor.square(path) for path in images.files)
+    if not run.model.is_dir():
+        raise InputError(
+            sentence("This is a bundle, not a run.", received=str(run.root), remedy="Give the run around it.")
+        )
+    top_k = resume.read_facts(run)["config"]["evaluation"]["top_k"]
+    split, images = "test", manifests.load(run.manifest).where("test")
+    if data is not None:
+        split = f"other-{_name(data)}" if _name(data) in manifests.SPLITS else _name(data)
+        images, ledger = _labelled(str(data), predictor)
+        ledgers.save(ledger, run.evaluation(split) / "data_report.csv")
+        images.save(run.evaluation(split) / "manifest.parquet")
+    squares = (
+        predictor.square_of(*image) for image in zip(images.files, images.table["sha256"], strict=True)
+    )
     features = track(predictor.features(squares), f"Evaluating {split}", len(images))
     logits = np.concatenate([predictor.logits(row[None]) for row in features])
-    return _evaluate(run, split, images, logits, predictor)
+    evaluation = _write_evaluation(run, split, images, logits, predictor, top_k)
+    if data is None:
+        render(run)
+    return evaluation
 
 
 def load(run: RunDir | str | Path, engine: str = "") -> Predictor:
@@ -123,6 +140,7 @@ def _train(
     size = config.data.image_size
     engine = model.engine if model.engine != "auto" else fastest(backbone, model.head, size, arrays)
     note(f"Model      {model.backbone}, head {model.head}, {engine} ({ENGINES[engine].precision})")
+    spec = _spec(config, manifest, engine)
     with _timed(clock, "features"):
         recipe = features.recipe(backbone, arrays, model.head, size, config.data.fit, engine)
         images = list(map(features.Image, manifest.table["sha256"], manifest.files))
@@ -134,10 +152,11 @@ def _train(
         _save_history(run, fitted.history)
     with _timed(clock, "parity"):
         arrays |= {"head/kernel": fitted.head.kernel, "head/bias": fitted.head.bias}
-        predictor = _save_model(run, manifest, config, engine, arrays, x)
+        predictor = _save_model(run, manifest, spec, arrays, x)
     with _timed(clock, "evaluate"):
         test = split == "test"
-        _write_evaluation(run, "test", manifest.where("test"), predictor.logits(x[test]), predictor)
+        top_k = config.evaluation.top_k
+        _write_evaluation(run, "test", manifest.where("test"), predictor.logits(x[test]), predictor, top_k)
     facts |= {
         "format": 1,
         "command": sys.argv if sys.argv[0].endswith("headstart") else ["python", *sys.argv],
@@ -156,20 +175,11 @@ def _train(
     render(run)
 
 
-def _save_model(
-    run: RunDir,
-    manifest: Manifest,
-    config: RunConfig,
-    engine: str,
-    arrays: dict[str, np.ndarray],
-    x: np.ndarray,
-) -> Predictor:
-    """Writes the bundle beside its place, proves it there, and only then moves it into the run."""
+def _spec(config: RunConfig, manifest: Manifest, engine: str) -> BundleSpec:
+    """What ``model.json`` will say; made before the long work, since there is a limit to its size."""
     from headstart.backbones import specs
     from headstart.engines import ENGINES
-    from headstart.export import parity
     from headstart.inference import bundle
-    from headstart.inference.reference import reference
 
     backbone = specs.backbone(config.model.backbone)
     spec = bundle.BundleSpec(
@@ -185,13 +195,33 @@ def _save_model(
         engine=engine,
         precision=ENGINES[engine].precision,
     )
+    if (size := len(to_json(asdict(spec)).encode())) > bundle.SPEC_LIMIT:
+        raise InputError(
+            sentence(
+                "The names of the classes are too long for a bundle.",
+                allowed=f"{bundle.SPEC_LIMIT} bytes in all",
+                received=f"{size} bytes",
+                remedy="Shorten the names of the folders.",
+            )
+        )
+    return spec
+
+
+def _save_model(
+    run: RunDir, manifest: Manifest, spec: BundleSpec, arrays: dict[str, np.ndarray], x: np.ndarray
+) -> Predictor:
+    """Writes the bundle beside its place, proves it there, and only then moves it into the run."""
+    from headstart.export import parity
+    from headstart.inference import bundle
+    from headstart.inference.reference import reference
+
     contents = _held_out(manifest)
     note("Parity     asking Keras and the saved model the same held-out images")
     answers = parity.keras_probabilities(spec, arrays, contents)
     golden = bundle.Golden(contents[:GOLDEN_IMAGES], tuple(map(tuple, answers[:GOLDEN_IMAGES].tolist())))
     train = (manifest.table["split"] == "train").to_numpy()
     with atomic_dir(run.model) as folder:
-        bundle.write(folder, spec, arrays, reference(backbone, manifest.where("train"), x[train]), golden)
+        bundle.write(folder, spec, arrays, reference(spec.network, manifest.where("train"), x[train]), golden)
         predictor = Predictor(load_bundle(folder))
         certificate = parity.certify(predictor, contents, answers)
         write_json(run.parity, asdict(certificate))
@@ -205,29 +235,16 @@ def _held_out(manifest: Manifest) -> tuple[bytes, ...]:
     return tuple((manifest.root / path).read_bytes() for path in table["path"][:PARITY_IMAGES])
 
 
-def _evaluate(
-    run: RunDir, split: str, images: Manifest, logits: np.ndarray, predictor: Predictor
-) -> Evaluation:
-    from headstart.report.render import render
-
-    evaluation = _write_evaluation(run, split, images, logits, predictor)
-    if split == "test" and run.run_json.exists():
-        render(run)
-    return evaluation
-
-
 def _write_evaluation(
-    run: RunDir, split: str, images: Manifest, logits: np.ndarray, predictor: Predictor
+    run: RunDir, split: str, images: Manifest, logits: np.ndarray, predictor: Predictor, top_k: int
 ) -> Evaluation:
-    import json
+    import numpy as np
 
     from headstart.evaluation.metrics import evaluate as measure
     from headstart.evaluation.predictions import Predictions
 
     names = predictor.spec.class_names
     index = {name: i for i, name in enumerate(names)}
-    import numpy as np
-
     predictions = Predictions(
         paths=tuple(images.table["path"]),
         y_true=np.array([index[label] for label in images.table["label"]], np.int64),
@@ -235,9 +252,6 @@ def _write_evaluation(
         class_names=names,
         temperature=predictor.spec.temperature,
     )
-    top_k = 5
-    if run.run_json.exists():
-        top_k = json.loads(run.run_json.read_text(encoding="utf-8"))["config"]["evaluation"]["top_k"]
     evaluation = measure(predictions, top_k)
     folder = run.evaluation(split)
     predictions.save(folder / "predictions.parquet")
@@ -245,7 +259,7 @@ def _write_evaluation(
     return evaluation
 
 
-def _labelled(data: str, predictor: Predictor) -> Manifest:
+def _labelled(data: str, predictor: Predictor) -> tuple[Manifest, pd.DataFrame]:
     """Other labelled images, all of them, whose classes the model knows."""
     from headstart.data.prepare import read
 
@@ -262,7 +276,12 @@ def _labelled(data: str, predictor: Predictor) -> Manifest:
         )
     if len(left_out := ledger[ledger["action"] == "left out"]):
         note(f"{len(left_out)} files are not usable images and were left out.")
-    return manifest
+    return manifest, ledger
+
+
+def _name(data: str | Path) -> str:
+    """The last part of a path, links followed; an endless one is named as it is."""
+    return Path(os.path.realpath(data)).name
 
 
 def _dataset(manifest: Manifest, fingerprint: str) -> dict[str, Any]:

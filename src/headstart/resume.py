@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ from headstart.rundir import RunDir
 
 def require_free(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images, or into a folder that is something else than a run."""
-    source, target = Path(data).resolve(), run.root.resolve()
+    source, target = Path(os.path.realpath(data)), Path(os.path.realpath(run.root))
     if source.is_dir() and target.is_relative_to(source):
         raise InputError(
             sentence(
@@ -37,18 +41,58 @@ def require_free(run: RunDir, data: str | Path) -> None:
 
 def is_finished(run: RunDir, facts: dict[str, Any]) -> bool:
     """Whether the run is done with just these options and data; another finished run is refused."""
-    if not run.run_json.exists():
+    written = (run.run_json, run.report, run.model / "MANIFEST.sha256")
+    if not all(path.exists() for path in written):
         return False
-    before = json.loads(run.run_json.read_text(encoding="utf-8"))
+    before = read_facts(run)
     changed = _differences(before, facts)
     if changed:
         raise InputError(
             sentence(
-                f"{run.root} holds a finished run with other options or data: {'; '.join(changed)}.",
+                f"{printable(run.root)} holds a run with other options or data: {'; '.join(changed)}.",
                 remedy="Choose another folder with --out, or delete this one.",
             )
         )
     return True
+
+
+def read_facts(run: RunDir) -> dict[str, Any]:
+    """What ``run.json`` says.
+
+    Raises:
+        InputError: it is not what was written.
+    """
+    try:
+        facts = json.loads(run.run_json.read_text(encoding="utf-8"))
+        if isinstance(facts, dict) and isinstance(facts["config"], dict):
+            return facts
+    except (ValueError, KeyError):
+        pass
+    raise InputError(
+        sentence(
+            "This run.json is damaged.",
+            received=str(run.run_json),
+            remedy="Restore it, or delete the run and train again.",
+        )
+    )
+
+
+@contextmanager
+def locked(run: RunDir) -> Iterator[None]:
+    """Keeps other commands from writing the same run; the lock ends with the process, however it ends."""
+    run.root.mkdir(parents=True, exist_ok=True)
+    with (run.root / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                sentence(
+                    "Another command is writing this run.",
+                    received=str(run.root),
+                    remedy="Wait for it, or choose another folder with --out.",
+                )
+            ) from error
+        yield
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

@@ -63,8 +63,9 @@ class RunDir:
 
 def cache_dir() -> Path:
     """`HEADSTART_CACHE`, or ``~/.cache/headstart`` (XDG_CACHE_HOME is obeyed)."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
-    return Path(os.environ.get("HEADSTART_CACHE") or default)
+    if chosen := os.environ.get("HEADSTART_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -129,8 +130,13 @@ def atomic_dir(path: Path) -> Iterator[Path]:
             # A folder cannot be replaced in one call: the old one steps aside first.
             aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.rename(aside / path.name)
-            temporary.rename(path)
-            shutil.rmtree(aside)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                (aside / path.name).rename(path)
+                raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         else:
             temporary.rename(path)
         _fsync(path.parent)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from headstart.backbones import specs, weights
@@ -38,8 +39,23 @@ def test_it_measures_here_and_remembers(fresh, monkeypatch):
         ({"ncnn": 3.0, "openvino": 1.0, "openvino-bf16": 0.9}, "openvino"),
     ],
 )
-def test_a_later_candidate_must_gain(monkeypatch, seconds, expected):
-    monkeypatch.setattr(choice, "open_engine", lambda name, *_: name)
-    monkeypatch.setattr(choice, "_seconds", lambda name, _: seconds[name])
+def test_a_later_candidate_must_gain(seconds, expected):
+    features = np.ones((3, 8))
 
-    assert fastest() == expected
+    assert choice._best({name: choice.Trial(s, features) for name, s in seconds.items()}) == expected
+
+
+def test_a_fast_engine_with_wrong_features_is_not_taken():
+    right, wrong = np.linspace(0, 1, 8), np.linspace(0, 1, 8) + 0.05
+    trials = {"ncnn": choice.Trial(0.1, wrong), "openvino": choice.Trial(1.0, right)}
+
+    assert choice._best(trials) == "openvino"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"engine": "abacus"}'])
+def test_a_damaged_record_is_measured_again(fresh, content):
+    fastest()
+    record = next(fresh.rglob("*.json"))
+    record.write_text(content)
+
+    assert fastest() == json.loads(record.read_text())["engine"] in choice.CANDIDATES

@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 CODE = """
-import socket, sys
+import os, socket, sys
 def refuse(*arguments):
-    raise SystemExit("a socket was opened")
+    os.write(2, b"a socket was opened")
+    os._exit(7)  # an exception in a thread would go unnoticed
 network = ("socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda name, arguments: refuse() if name in network else None)
 import numpy as np

@@ -1,6 +1,7 @@
 """A bundle is read back whole, and anything changed, missing or foreign in it is refused."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -117,6 +118,14 @@ def test_a_link_is_refused(copy, tmp_path):
     (copy / "model.json").symlink_to(tmp_path / "elsewhere.json")
 
     with pytest.raises(BundleError):
+        bundle.load(copy)
+
+
+def test_a_pipe_does_not_hang(copy):
+    (copy / "golden" / "0.image").unlink()
+    os.mkfifo(copy / "golden" / "0.image")
+
+    with pytest.raises(BundleError, match="not a regular file"):
         bundle.load(copy)
 
 

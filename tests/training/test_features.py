@@ -1,11 +1,15 @@
 """Features are computed once an image and view, kept by content, and survive an interruption."""
 
+import hashlib
+
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from headstart.backbones import specs, weights
 from headstart.data import images
 from headstart.engines import open_engine
+from headstart.errors import ImageError
 from headstart.training import features
 
 TINY = specs.backbone("vgg-tiny")
@@ -68,7 +72,7 @@ def test_the_same_content_twice_is_computed_once():
     x = extract([one, one, one])
 
     np.testing.assert_array_equal(x[0], x[2])
-    assert len(features.Store(_recipe(), TINY.width("taps")).vectors) == 1
+    assert len(kept([one])) == 1
 
 
 def test_an_interruption_loses_nothing_that_was_computed(fresh, monkeypatch):
@@ -85,18 +89,36 @@ def test_an_interruption_loses_nothing_that_was_computed(fresh, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         extract(wanted)
 
-    assert len(features.Store(_recipe(), TINY.width("taps")).vectors) == 7
+    assert len(kept(wanted)) == 7
     assert not list(fresh.rglob(".*"))  # nothing half-written
 
 
-def test_a_damaged_shard_is_computed_again(fresh):
+@pytest.mark.parametrize("damage", ["cut", "one bit"])
+def test_a_damaged_shard_is_computed_again(fresh, damage):
     wanted = pictures(3)
     first = extract(wanted)
     shard = next(fresh.rglob("*.safetensors"))
-    shard.write_bytes(shard.read_bytes()[:-5])
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 1
+    shard.write_bytes(content[:-5] if damage == "cut" else content)
 
     np.testing.assert_array_equal(extract(wanted), first)
 
 
-def _recipe():
-    return features.recipe(TINY, weights.random(TINY, 0), "taps", SIZE, "letterbox", "ncnn")
+@pytest.mark.usefixtures("fresh")
+def test_a_file_that_changes_meanwhile_does_not_enter_the_cache(tmp_path):
+    """Hashed as one picture, another by the time it is read."""
+    path = tmp_path / "a.png"
+    Picture.fromarray(np.zeros((40, 40, 3), np.uint8)).save(path)
+    image = features.Image(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+    Picture.fromarray(np.full((40, 40, 3), 200, np.uint8)).save(path)
+
+    with pytest.raises(ImageError, match=r"a\.png: The file has changed"):
+        extract([image])
+    assert not kept([image])
+
+
+def kept(wanted):
+    recipe = features.recipe(TINY, weights.random(TINY, 0), "taps", SIZE, "letterbox", "ncnn")
+    keys = {bytes.fromhex(image.sha256) + b"\0" for image in wanted}
+    return features.Store(recipe, TINY.width("taps"), keys).vectors

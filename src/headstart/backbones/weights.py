@@ -92,7 +92,7 @@ def from_keras_h5(path: Path, spec: Backbone) -> Arrays:
                 shapes = {"kernel": (3, 3, fan, channels), "bias": (channels,)}
                 for kind, shape in shapes.items():
                     arrays[f"{name}/{kind}"] = _dataset(file, name, shape)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(
             sentence(
                 f"This is not a weights file of {spec.name}: {error}.",
@@ -109,6 +109,8 @@ def _dataset(group: object, layer: str, shape: tuple[int, ...]) -> np.ndarray:
     assert isinstance(group, h5py.Group)
     if group.get(layer, getlink=True, getclass=True) is not h5py.HardLink:
         raise KeyError(f"layer {layer} is missing")
+    if not isinstance(group[layer], h5py.Group):
+        raise KeyError(f"layer {layer} is no group")
     found: list[h5py.Dataset] = []
     group[layer].visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
     for item in found:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import signal
 import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import cyclopts
 
 from headstart import __version__
 from headstart.cli import demo, evaluate, predict, train
-from headstart.errors import HeadstartError, printable, sentence
+from headstart.errors import HeadstartError, InputError, printable, sentence
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -24,6 +26,7 @@ app = cyclopts.App(
     help="From a folder of labelled images to a classifier you can trust and run.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 app.command(demo.demo)
 app.command(train.train)
@@ -34,6 +37,9 @@ app.command(predict.predict)
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command and exits: 0 done, 1 gate, 2 wrong input, 130 interrupted, 143 terminated."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -41,7 +47,8 @@ def _run(arguments: list[str]) -> int:
     try:
         app.config = _config_files(arguments)
         result: Any = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return int(result or 0)
     except HeadstartError as error:
         return _say(str(error), error.exit_code)
@@ -60,12 +67,17 @@ def _config_files(arguments: list[str]) -> list[Any]:
     """The file after `--config`: it has to be known before the other options are read."""
     names = [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
     names += [name for option, name in pairwise(arguments) if option == "--config"]
+    for name in names:
+        if not Path(name).is_file():
+            raise InputError(
+                sentence("There is no such file of options.", allowed="a TOML file", received=name)
+            )
     toml = cyclopts.config.Toml
     return [toml(name, must_exist=True, search_parents=False, use_commands_as_keys=False) for name in names]
 
 
 def _say(line: str, code: int) -> int:
-    print(f"headstart: {line}", file=sys.stderr)
+    print(f"headstart: {printable(line)}", file=sys.stderr)
     return code
 
 
@@ -76,6 +88,7 @@ def _terminate(*_: object) -> NoReturn:
 def _reworded(error: cyclopts.CycloptsError) -> str:
     """cyclopts' message on one line, with where to look."""
     line = " ".join(printable(str(error).replace("\n", " ")).split())
+    line = line.replace("TOMLDecodeError:", "The file of options is not TOML:")
     chain = error.command_chain or ()
     remedy = f"See `{' '.join(['headstart', *chain])} --help`."
     if choice := re.fullmatch(r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?', line):

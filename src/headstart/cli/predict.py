@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Literal
 
 from headstart.config import Engine
 from headstart.errors import InputError, harmless, printable, sentence
 
-IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 COLUMNS = ("path", "label", "confidence", "error")
 
 
@@ -62,9 +64,18 @@ def predict(
 
 
 def _images(path: Path) -> list[Path]:
+    """A file as it is; of a folder all that is an image by content, or should be one by its name."""
+    from headstart.data.images import is_image
+
     if not path.is_dir():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES and not p.name.startswith("."))
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    images = [file for file in files if is_image(file)]
+    if not images:
+        raise InputError(sentence("There is no image in this folder.", received=str(path)))
+    if len(images) < len(files):
+        print(f"{printable(path)}: {len(files) - len(images)} files are no images.", file=sys.stderr)
+    return images
 
 
 def _write_text(text: str, out: Path | None) -> None:
@@ -83,6 +94,7 @@ def _write_parquet(rows: list[dict[str, object]], out: Path | None) -> None:
 
     assert out is not None
     table = pd.DataFrame(rows).drop(columns="probabilities")
+    table["path"] = [printable(row["path"]) for row in rows]  # a name that is no text cannot be written
     names = next((row["probabilities"] for row in rows if row["probabilities"]), {})
     assert isinstance(names, dict)
     for name in names:
@@ -115,7 +127,8 @@ def _as_json(rows: list[dict[str, object]]) -> str:
             "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
         }
 
-    return json.dumps([rounded(row) for row in rows], ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps([rounded(row) for row in rows], ensure_ascii=False, indent=2)
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _as_csv(rows: list[dict[str, object]]) -> str:

@@ -50,8 +50,9 @@ def print_examples(answers: list[Prediction], truths: list[str]) -> None:
 
 
 def _print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
-    print(f"{next(iter(metrics.values()))['n']:,} test images{'':<14}95 % interval")
+    print(f"{next(iter(metrics.values()))['n']:,} images the model has not seen      95 % interval")
     for name, title in SHOWN.items():
         if metric := metrics.get(name):
             value, low, high = (f"{100 * metric[key]:5.1f}" for key in ("value", "low", "high"))
-            print(f"  {title:<20}{value} %    {low} to {high} %")
+            interval = f"{low} to {high} %" if low != high else "cannot be told from so few"
+            print(f"  {title:<28}{value} %   {interval}")

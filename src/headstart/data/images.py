@@ -10,6 +10,7 @@ ICC profile is converted to sRGB; of an animation the first frame counts.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -70,6 +71,21 @@ def load(path: str | Path, size: int, mode: Fit) -> np.ndarray:
     return fit(decode(read(path)), size, mode)
 
 
+def load_known(path: Path, sha256: str, size: int, mode: Fit) -> np.ndarray:
+    """As `load`, for a file that was hashed before; every error names it.
+
+    Raises:
+        ImageError: it is missing or unusable by now, or its bytes have changed.
+    """
+    try:
+        data = read(path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ImageError("The file has changed since it was first read. Train again on it.", "changed")  # noqa: TRY301
+        return fit(decode(data), size, mode)
+    except ImageError as error:
+        raise ImageError(f"{printable(path)}: {error}", error.check) from error
+
+
 def read(path: str | Path) -> bytes:
     """The bytes of an image file; what can't be an image isn't read to its end.
 
@@ -95,6 +111,20 @@ def _check_file(file: BinaryIO) -> None:
     _kind(file.read(32))
     if status.st_size > MAX_BYTES:
         raise _too_large(f"up to {MAX_BYTES // 2**20} MiB", f"{status.st_size // 2**20} MiB")
+
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file begins as an image does, or is called one and ought to be looked at."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            return _SIGNATURES.match(file.read(32)) is not None
+    except OSError:
+        return False
 
 
 def _without_waiting(path: str, flags: int) -> int:

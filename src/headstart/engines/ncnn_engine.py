@@ -7,7 +7,8 @@ price of rounding that the parity table allows for. Graph and weights are writte
 
 from __future__ import annotations
 
-from tempfile import NamedTemporaryFile
+import os
+from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
@@ -122,11 +123,19 @@ class NcnnEngine:
 def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> NcnnEngine:
     """Writes the graph in ncnn's formats and loads it.
 
-    By way of a file, since ncnn would need weights given in memory to stay there beside its own.
+    By way of a file, since ncnn would need weights given in memory to stay there beside its own. Where the
+    system has files in memory no disk is touched.
     """
     assert precision == "f32-winograd"
-    with NamedTemporaryFile(prefix="headstart-", suffix=".bin") as data:
+    with _temporary() as data:
         operations = NcnnOperations(arrays, data)
         vgg.features(backbone, backbone.taps(head), operations)
         data.flush()
-        return NcnnEngine(operations.param(), data.name)
+        data.seek(0)
+        return NcnnEngine(operations.param(), f"/dev/fd/{data.fileno()}")
+
+
+def _temporary() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("headstart"), "w+b")
+    return TemporaryFile()

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -150,6 +151,7 @@ class Bundle:
         """What the training images looked like."""
         names = ["mean", "covariance", "embeddings", "sha256", "paths"]
         tensors = _load_tensors(self.folder / "reference.safetensors", names)
+        _audit_reference(tensors, self.spec)
         text = tensors.pop("paths").tobytes().decode("utf-8", "surrogateescape")
         return Reference(**tensors, paths=tuple(text.split("\0")))
 
@@ -268,9 +270,27 @@ def _audit_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
         raise _damaged(f"{path.name} does not hold the tensors that model.json calls for")
 
 
+def _audit_reference(tensors: Arrays, spec: BundleSpec) -> None:
+    count, width = len(tensors["sha256"]), spec.network.channels(spec.network.last_map)
+    expected = {
+        "mean": ((width,), np.float32),
+        "covariance": ((width, width), np.float32),
+        "embeddings": ((count, width), np.float16),
+        "sha256": ((count, 32), np.uint8),
+        "paths": (tensors["paths"].shape, np.uint8),
+    }
+    if any(tensors[name].shape != shape or tensors[name].dtype != d for name, (shape, d) in expected.items()):
+        raise _damaged("reference.safetensors does not hold what the spec calls for")
+
+
 def _open(path: Path) -> Any:
-    """Opens a regular file for reading; a link is refused."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    """Opens a regular file for reading; a link, a pipe or a device is refused."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    file = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise _damaged(f"{path.name} is not a regular file")
+    return file
 
 
 def _read(path: Path, limit: int = 1 << 30) -> bytes:

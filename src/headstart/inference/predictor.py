@@ -84,6 +84,10 @@ class Predictor:
             return images.fit(images.decode(source), self.spec.image_size, self.spec.fit)
         return images.load(Path(source), self.spec.image_size, self.spec.fit)
 
+    def square_of(self, path: Path, sha256: str) -> np.ndarray:
+        """As `square`, for a file of a manifest: it must not have changed, and errors name it."""
+        return images.load_known(path, sha256, self.spec.image_size, self.spec.fit)
+
     def predict(self, sources: Iterable[Source]) -> list[Prediction]:
         """One Prediction for each source, in order; an unreadable image is an answer with an error."""
         return list(self.stream(sources))

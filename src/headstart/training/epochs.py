@@ -56,7 +56,7 @@ def fit_epochs(
 
 def _clock(k: Any) -> Any:
     class Clock(k.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-        """Seconds of each epoch, and the progress bar."""
+        """Seconds of each epoch."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -22,7 +22,7 @@ from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.progress import track
-from headstart.rundir import cache_dir, write_tensors
+from headstart.rundir import cache_dir, write_bytes
 
 SHARD = 256  # vectors in a file: what a killed run loses at most
 
@@ -63,32 +63,38 @@ def recipe(backbone: Backbone, arrays: Arrays, head: str, image_size: int, fit: 
 
 
 class Store:
-    """The vectors of one recipe: a folder of safetensors shards, read at once, added to in shards."""
+    """The vectors of one recipe: a folder of safetensors shards, each named by its content's SHA-256.
 
-    def __init__(self, recipe: Recipe, width: int) -> None:
+    Of all that was ever kept, only what is wanted stays in memory.
+    """
+
+    def __init__(self, recipe: Recipe, width: int, wanted: set[bytes]) -> None:
         self.folder = cache_dir() / "features" / recipe.key
         self.width = width
+        self.wanted = wanted
         self.vectors: dict[bytes, np.ndarray] = {}
         for shard in sorted(self.folder.glob("*.safetensors")):
             self._read(shard)
 
     def _read(self, shard: Path) -> None:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
-        try:
-            tensors = load_file(shard)
-            keys, vectors = tensors["keys"], tensors["features"]
-        except (SafetensorError, KeyError, OSError):
+        content = shard.read_bytes()
+        if hashlib.sha256(content).hexdigest()[:32] != shard.stem:
             return  # a damaged shard is computed again
-        if vectors.shape == (len(keys), self.width):
-            self.vectors |= {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+        tensors = load(content)
+        for key, vector in zip(tensors["keys"], tensors["features"], strict=True):
+            if key.tobytes() in self.wanted:
+                self.vectors[key.tobytes()] = vector.copy()
 
     def add(self, keys: Sequence[bytes], vectors: Sequence[np.ndarray]) -> None:
-        """Writes one shard; its name is its content's, so writers never clash."""
+        """Writes one shard; writers never clash, as a name belongs to a content."""
+        from safetensors.numpy import save
+
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-        name = hashlib.sha256(packed.tobytes()).hexdigest()[:32]
-        write_tensors(self.folder / f"{name}.safetensors", {"keys": packed, "features": np.stack(vectors)})
+        content = save({"keys": packed, "features": np.stack(vectors)})
+        name = hashlib.sha256(content).hexdigest()[:32]
+        write_bytes(self.folder / f"{name}.safetensors", content)
         self.vectors |= dict(zip(keys, vectors, strict=True))
 
 
@@ -102,7 +108,7 @@ class Image:
     def square(self, size: int, fit: Fit) -> np.ndarray:
         """(size, size, 3) uint8."""
         if isinstance(self.content, Path):
-            return images.load(self.content, size, fit)
+            return images.load_known(self.content, self.sha256, size, fit)
         return images.fit(self.content, size, fit)
 
 
@@ -110,8 +116,8 @@ def extract(
     wanted: Sequence[Image], backbone: Backbone, arrays: Arrays, head: str, recipe: Recipe, views: int
 ) -> np.ndarray:
     """Returns (N, views, D) float32 features, computing only what the store lacks."""
-    store = Store(recipe, backbone.width(head))
     keys = [[bytes.fromhex(image.sha256) + bytes([view]) for view in range(views)] for image in wanted]
+    store = Store(recipe, backbone.width(head), {key for row in keys for key in row})
     missing = {
         key: (image, view)
         for image, row in zip(wanted, keys, strict=True)
@@ -121,7 +127,7 @@ def extract(
     if missing:
         engine = open_engine(recipe.engine, backbone, head, recipe.image_size, arrays)
         squares = ahead(lambda job: _view(job, recipe), missing.values())
-        total = len({key for row in keys for key in row})
+        total = len(store.wanted)
         vectors = track(run_batches(engine, squares), "Features", total, done=total - len(missing))
         _keep(store, list(missing), vectors)
     return np.stack([np.stack([store.vectors[key] for key in row]) for row in keys])
