@@ -96,7 +96,7 @@ def one_split(x: np.ndarray, task: Task, seed: int) -> dict[str, float]:
     train, test = next(splitter.split(task.y, task.strata))
     penalty = _penalty(x[train], task.y[train], task.weight[train], task.strata[train], seed)
     *_, head = probe.path(x[train], task.y[train], task.weight[train], PARTS, _down_to(penalty))
-    logits = head.logits(x[test].mean(axis=1))
+    logits = head.logits(x[test])
     predicted = logits.argmax(axis=1)
     return {
         "accuracy": round(float((predicted == task.y[test]).mean()), 5),

@@ -114,7 +114,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def decision_logits(self, X: Images) -> np.ndarray:
         """(N, C) logits, averaged over the views."""
         check_is_fitted(self)
-        return self.head_.logits(self._features(_pictures(X)).mean(axis=1))
+        return self.head_.logits(self._features(_pictures(X)))
 
     def predict(self, X: Images) -> np.ndarray:
         """(N,) the most probable labels."""

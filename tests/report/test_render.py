@@ -186,7 +186,7 @@ def test_confusion_and_classes_say_what_to_see(page):
 
 
 def test_training_names_the_choice(page):
-    assert "for 3 strengths of regularisation. C = 0.1 was chosen" in page.text("training")
+    assert "for 3 strengths of regularisation. C = 0.1 has the lowest loss" in page.text("training")
 
 
 def test_data_ledger_parity_and_provenance_are_told(page):

@@ -118,7 +118,7 @@ def test_a_view_is_a_row_with_its_share_of_the_weight():
     by_row = next(probe.path(x[:, None], np.repeat(y, 2), np.repeat(weight / 2, 2), WHOLE, (0.1,)))
 
     np.testing.assert_array_equal(by_view.kernel, by_row.kernel)
-    logits = (by_view.logits(views[:, 0]) + by_view.logits(views[:, 1])) / 2
+    logits = (by_view.logits(views[:, :1]) + by_view.logits(views[:, 1:])) / 2
     assert score(by_view, views, y)[1] == (logits.argmax(axis=1) == y).mean()
 
 

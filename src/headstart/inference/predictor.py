@@ -15,6 +15,7 @@ from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import ImageError
 from headstart.inference import bundle as bundles
 from headstart.inference.softmax import softmax
+from headstart.training.head import LinearHead
 
 Source = str | Path | bytes | np.ndarray
 
@@ -52,13 +53,13 @@ class Predictor:
         trained_here = ENGINES[self.spec.engine].installed
         self.engine_name = engine or (self.spec.engine if trained_here else "openvino")
         arrays = bundle.arrays()
-        self.kernel, self.bias = arrays.pop("head/kernel"), arrays.pop("head/bias")
+        self.head = LinearHead(arrays.pop("head/kernel"), arrays.pop("head/bias"))
         spec = self.spec
         self.engine = open_engine(self.engine_name, spec.network, spec.head, spec.image_size, arrays)
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, views, D) features → (N, C) logits, averaged over the views."""
-        return np.asarray((features @ self.kernel + self.bias).mean(axis=1))
+        return self.head.logits(features)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(N, views, D) features → (N, C) probabilities."""

@@ -29,8 +29,12 @@ class LinearHead:
     bias: np.ndarray
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """(N, D) → (N, C)."""
-        return np.asarray(features @ self.kernel + self.bias)
+        """(N, views, D) → (N, C), the mean over the views.
+
+        In float64, so that an answer does not depend on how many are computed at once.
+        """
+        mean = features.mean(axis=1, dtype=np.float64)
+        return np.asarray(mean @ self.kernel.astype(np.float64) + self.bias)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def scaling(x: np.ndarray, parts: Sequence[Part]) -> Scaling:
 
 def score(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """(mean cross-entropy, accuracy) of (N, views, D) features and (N,) classes; views are averaged."""
-    logits = head.logits(x.mean(axis=1))
+    logits = head.logits(x)
     return cross_entropy(logits, y), float((logits.argmax(axis=1) == y).mean())
 
 

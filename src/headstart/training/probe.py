@@ -70,7 +70,7 @@ def candidates(
     best = math.inf
     worse = 0
     for penalty, head in zip(PENALTIES, path(*train, weight, parts), strict=True):
-        loss = calibrated_loss(head.logits(val[0].mean(axis=1)), val[1])
+        loss = calibrated_loss(head.logits(val[0]), val[1])
         yield Candidate(penalty, head, *score(head, *val), loss)
         worse = worse + 1 if loss >= best else 0
         best = min(best, loss)
