@@ -88,3 +88,17 @@ def test_a_false_document_is_found(tmp_path: Path) -> None:
         "`headstart train photos --seed 3` `headstart fly`\n```sh\nheadstart train x --image 3 # --y\n```\n"
     )
     assert unknown_commands(text) == ["headstart train x --image 3 # --y", "headstart fly"]
+
+
+def test_the_guide_has_a_row_for_every_option() -> None:
+    from headstart.config import RunConfig
+
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    told = {
+        name
+        for row in re.findall(r"^\| `--.*?\|", guide, re.MULTILINE)
+        for name in re.findall(r"--[a-z-]+", row)
+    }
+    nested = RunConfig().to_dict()
+    names = {"seed", *(name for section in nested.values() if isinstance(section, dict) for name in section)}
+    assert told == {"--" + name.replace("_", "-") for name in names} | {"--out", "--config"}

@@ -7,7 +7,7 @@ Precedence: default < file < command line. A config describes; it does not act.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from cyclopts import Parameter
 
@@ -122,18 +122,6 @@ class RunConfig:
         return validated(cls(seed=seed, **sections))
 
 
-CHOICES = {
-    "fit": Fit,
-    "backbone": Backbone,
-    "head": Head,
-    "views": Views,
-    "engine": Engine,
-    "strategy": Strategy,
-    "solver": Solver,
-    "class_weight": ClassWeight,
-}
-
-
 def validated(config: RunConfig) -> RunConfig:
     """Returns `config`, or raises InputError with the first value that cannot be used."""
     for section in (config.data, config.model, config.training, config.evaluation):
@@ -155,12 +143,13 @@ def validated(config: RunConfig) -> RunConfig:
 
 
 def _check_choices(section: DataConfig | ModelConfig | TrainConfig | EvalConfig) -> None:
+    types = get_type_hints(type(section))
     for item in fields(section):
         value = getattr(section, item.name)
         whole = type(item.default)
         if type(value) is not whole and not (whole is float and type(value) is int):
             _refuse(item.name, f"a value of type {whole.__name__}", value)
-        choices = get_args(CHOICES.get(item.name, ()))
+        choices = get_args(types[item.name])
         if choices and value not in choices:
             _refuse(item.name, ", ".join(map(str, choices)), value)
 
