@@ -1,0 +1,30 @@
+"""`headstart data`: what is done with data before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cyclopts
+
+from headstart.errors import printable
+
+app = cyclopts.App(name="data", help="Fetch and prepare data.")
+
+
+@app.command
+def download(dataset: Literal["cifar10", "cifar100"], /, *, out: Path = Path(), url: str = "") -> None:
+    """Fetch the archive of a public data set, about 170 MB; a broken download goes on where it stopped.
+
+    Args:
+        dataset: Which one.
+        out: Folder for the archive.
+        url: Fetch it from here instead of its authors' page; the hash must be the published one.
+    """
+    from headstart.data.download import download as fetch
+    from headstart.progress import shown
+
+    with shown():
+        file = fetch(dataset, out, url)
+    print(f"  archive  {printable(file)}")
+    print(f"  next     headstart train {dataset}:{printable(file)}")
