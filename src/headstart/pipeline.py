@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ def train(
     """Trains, checks and evaluates a classifier, and leaves all of it in a run directory.
 
     Args:
-        data: a folder of class folders, or ``elpv``.
+        data: a folder of class folders, a table, ``cifar10:FILE``, or ``elpv``.
         out: the run directory; ``runs/<name of data>`` by default.
         config: all options at once, or
         **options: single ones by name, as on the command line (``seed=3, views=8``).
@@ -280,8 +279,9 @@ def _labelled(data: str, predictor: Predictor) -> tuple[Manifest, pd.DataFrame]:
 
 
 def _name(data: str | Path) -> str:
-    """The last part of a path, links followed; an endless one is named as it is."""
-    return Path(os.path.realpath(data)).name
+    from headstart.data import sources
+
+    return sources.name(str(data))
 
 
 def _dataset(manifest: Manifest, fingerprint: str) -> dict[str, Any]:

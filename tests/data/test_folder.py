@@ -89,7 +89,13 @@ def test_every_file_is_a_row_or_in_the_ledger(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "val", "test"),
-    [("train", "val", "test"), ("Training", "validation", "TESTING"), ("train", "valid", "test")],
+    [
+        ("train", "val", "test"),
+        ("Training", "validation", "TESTING"),
+        ("train", "valid", "test"),
+        ("train", "dev", "test"),
+        ("train", "Eval", "test"),
+    ],
 )
 def test_split_folders_and_their_synonyms(tmp_path, train, val, test):
     names = [f"{part}/{label}/x/1.png" for part in (train, val, test) for label in ("cat", "dog")]

@@ -13,6 +13,25 @@ from headstart.errors import InputError, sentence
 READERS = {"elpv": "headstart.data.sources.elpv"}
 """Words that name a data set, and the modules whose ``read(data)`` reads it. A folder is anything else."""
 
+ARCHIVES = {"cifar10": "headstart.data.sources.cifar", "cifar100": "headstart.data.sources.cifar"}
+"""Words before a colon and an archive, ``cifar10:FILE``, and the modules that read it."""
+
+TABLES = (".csv", ".tsv", ".parquet")
+"""What the name of a table ends in."""
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of the splits in folders and tables, in small letters."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -31,31 +50,52 @@ class Source:
 
 
 def read(data: str) -> Source:
-    """Reads `data`: a folder, or a word of `READERS` (a folder of that name is written ``./elpv``).
+    """Reads `data`: a folder, a table, a word of `READERS`, or a word of `ARCHIVES` with its archive.
+
+    A folder or table whose name looks like such a word is written ``./elpv``.
 
     Raises:
         InputError: there is nothing of that name, or it can't be used as it is.
     """
+    path = os.path.abspath(os.path.expanduser(data))  # noqa: PTH100, PTH111 - links and ~unknown stay
     if data in READERS:
         module = READERS[data]
-    elif data and os.path.isdir(_expanded(data)):  # noqa: PTH112 - Path.is_dir raises for a name too long
-        module = "headstart.data.sources.folder"
-        data = os.path.abspath(_expanded(data))  # noqa: PTH100 - without following links
+    elif word := _word(data):
+        module = ARCHIVES[word]
+    elif data and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name too long
+        module, data = "headstart.data.sources.folder", path
+    elif path.lower().endswith(TABLES) and os.path.isfile(path):  # noqa: PTH113 - as above
+        module, data = "headstart.data.sources.table", path
     else:
-        raise InputError(_nothing(data))
+        raise InputError(_nothing(data, bool(data) and os.path.exists(path)))  # noqa: PTH110 - as above
     source: Source = import_module(module).read(data)
     return source
 
 
-def _expanded(data: str) -> str:
-    return os.path.expanduser(data)  # noqa: PTH111 - an unknown ~user stays as it is
+def name(data: str) -> str:
+    """What to call the data: the last part of its path, links followed, without a table's ending.
+
+    >>> name("photos/cats/"), name("tables/cells.csv"), name("cifar10:cifar-10-binary.tar.gz"), name("elpv")
+    ('cats', 'cells', 'cifar10', 'elpv')
+    """
+    if word := _word(data):
+        return word
+    path = Path(os.path.realpath(data))
+    is_table = path.suffix.lower() in TABLES and not os.path.isdir(path)  # noqa: PTH112 - as above
+    return path.stem if is_table else path.name
 
 
-def _nothing(data: str) -> str:
-    found = os.path.exists(_expanded(data))  # noqa: PTH110 - as above
+def _word(data: str) -> str:
+    word, colon, _ = data.partition(":")
+    return word if colon and word in ARCHIVES else ""
+
+
+def _nothing(data: str, is_there: bool) -> str:
+    archives = ", ".join(f"{word}:FILE" for word in ARCHIVES)
     return sentence(
-        "The data is a file, not a folder." if found else "There is no such data.",
-        allowed="a folder with a folder for each class, or a word: " + ", ".join(READERS),
+        "This file is neither a table nor a folder of images." if is_there else "There is no such data.",
+        allowed=f"a folder with a folder for each class, a table ({', '.join(TABLES)}),"
+        f" {', '.join(READERS)}, {archives}",
         received=data,
-        remedy="Give the path of the folder." if found else "Check the path.",
+        remedy="Give the folder that it lies in, or a table." if is_there else "Check the path.",
     )

@@ -15,18 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from headstart.data import ledger
 from headstart.data.ledger import Row
-from headstart.data.sources import Source
+from headstart.data.sources import SPLIT_NAMES, Source
 from headstart.errors import InputError, printable, sentence
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 # What systems leave behind; everything that starts with a dot is ignored too.
 SYSTEM_NAMES = {

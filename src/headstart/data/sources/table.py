@@ -1,0 +1,248 @@
+"""A table of labelled images: CSV, TSV or Parquet with the columns ``path,label[,split,group,weight]``.
+
+Text is UTF-8, with or without a byte order mark. Every cell is text: the label ``007`` is not 7, and ``NA``
+is a label like any other. Further columns are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from headstart.data import ledger
+from headstart.data.ledger import Row
+from headstart.data.sources import SPLIT_NAMES, Source
+from headstart.errors import InputError, printable, sentence
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Line(NamedTuple):
+    """What one row of the table says; an optional column that isn't there says "".
+
+    `number` is that of the row: a header is row 1, as in a spreadsheet; in Parquet the first image is.
+    """
+
+    number: int
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+    weight: str = ""
+
+
+COLUMNS = Line._fields[1:]
+REQUIRED = ("path", "label")
+
+
+def read(data: str) -> Source:
+    """Lists the images that the table `data` names, an existing file.
+
+    Paths are relative to the table's folder. They may be absolute, or lead out of it by ``..``: the root is
+    then the folder that all images have in common. A file that isn't there, has no label or has two is
+    left out; one that is listed twice counts once.
+
+    Raises:
+        InputError: this is no such table, a cell cannot be used, there are fewer than two classes, or
+            nothing is left of one.
+    """
+    table = Path(data)
+    listed, entries = _listed(table)
+    present = {path for path in listed if os.path.isfile(path)}  # noqa: PTH113 - Path raises for odd names
+    root = _root(table, present)
+    rows: list[Row] = []
+    for path, lines in listed.items():
+        where = os.path.relpath(path, root)
+        entry = _left_out(where, lines, path in present)
+        if entry:
+            entries.append(entry)
+            continue
+        counted, *others = sorted(lines, key=lambda line: not line.label)
+        rows.append(_row(table, where, counted))
+        entries += (_again(table, where, line, counted) for line in others)
+    _refuse_lost_classes(table, listed.values(), rows, entries)
+    return Source(sorted(rows, key=lambda row: str(row["path"])), root, entries)
+
+
+def _listed(table: Path) -> tuple[dict[str, list[Line]], list[Row]]:
+    """Absolute path → the rows that name it, and the ledger's entries for rows that name none."""
+    listed: dict[str, list[Line]] = {}
+    entries: list[Row] = []
+    for line in _of_parquet(table) if table.suffix.lower() == ".parquet" else _of_text(table):
+        if line.path:
+            listed.setdefault(os.path.normpath(table.parent / line.path), []).append(line)
+        else:
+            entries.append(ledger.row(_place(table, line), "no-path", "It names no file.", "left out"))
+    if not listed:
+        _refuse("The table names no image.", table, "Give it a row for each.")
+    return listed, entries
+
+
+def _root(table: Path, present: set[str]) -> Path:
+    """The table's folder, or the one that all images have in common where some lie outside it."""
+    folders = {os.path.dirname(path) for path in present}  # noqa: PTH120 - of perhaps a million
+    if os.path.commonpath([table.parent, *folders]) == str(table.parent):
+        return table.parent
+    return Path(os.path.commonpath(folders))
+
+
+# --- what a row means ----------------------------------------------------------------------------------
+
+
+def _left_out(where: str, lines: list[Line], present: bool) -> Row | None:
+    """The ledger's entry for a file that cannot be used, or None."""
+    first: dict[str, int] = {}
+    for line in lines:
+        if line.label:
+            first.setdefault(line.label, line.number)
+    if not present:
+        hint = " Separate folders by /." if "\\" in where else ""
+        reason = f"Row {lines[0].number} names it, and there is no such file.{hint}"
+        return ledger.row(where, "missing-file", reason, "left out")
+    if not first:
+        return ledger.row(where, "no-label", f"Row {lines[0].number} gives it no label.", "left out")
+    if len(first) > 1:
+        said = " and ".join(f"{label} in row {number}" for label, number in list(first.items())[:2])
+        return ledger.row(where, "two-labels", f"It is {said}. Remove the wrong row.", "left out")
+    return None
+
+
+def _row(table: Path, where: str, line: Line) -> Row:
+    split = SPLIT_NAMES.get(line.split.lower(), "")
+    if line.split and not split:
+        _refuse_cell(table, line, "split", ", ".join(SPLIT_NAMES))
+    try:
+        weight = float(line.weight or 1)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        _refuse_cell(table, line, "weight", "a number from 0 up, or nothing for 1")
+    found = {"label": line.label, "split": split, "group": line.group, "weight": weight, "source": "table"}
+    return {"path": where} | found
+
+
+def _again(table: Path, where: str, line: Line, counted: Line) -> Row:
+    same = line._replace(number=0, path="") == counted._replace(number=0, path="")
+    reason = f"It names {where} {'again' if same else 'otherwise'}; row {counted.number} counts."
+    return ledger.row(_place(table, line), "listed-twice", reason, "ignored")
+
+
+def _place(table: Path, line: Line) -> str:
+    return f"{table.name}:{line.number}"
+
+
+def _refuse_cell(table: Path, line: Line, column: str, allowed: str) -> NoReturn:
+    raise InputError(
+        sentence(
+            f"Row {line.number} of {printable(table.name)} has an unusable {column}.",
+            allowed=allowed,
+            received=getattr(line, column),
+            remedy="Mend that cell, and look at the others of its column.",
+        )
+    )
+
+
+def _refuse_lost_classes(
+    table: Path, listed: Iterable[list[Line]], rows: list[Row], entries: list[Row]
+) -> None:
+    """A class whose every file was left out must not vanish without a word."""
+    found = {str(row["label"]) for row in rows}
+    lost = {line.label for lines in listed for line in lines if line.label} - found
+    if lost:
+        left_out = [
+            f"{entry['path']} ({entry['check']})" for entry in entries if entry["action"] == "left out"
+        ]
+        raise InputError(
+            sentence(
+                f"No file of the class '{printable(min(lost))}' can be used.",
+                received=f"{len(left_out)} left out: {', '.join(left_out[:5])}",
+                remedy=f"Paths are relative to the table's folder, {printable(table.parent)}.",
+            )
+        )
+    if len(found) < 2:
+        problem = "There is nothing to tell apart: images of two classes or more are needed."
+        raise InputError(
+            sentence(
+                problem, allowed="two labels or more", received=", ".join(found) or "none", remedy="Add some."
+            )
+        )
+
+
+def _refuse(problem: str, table: Path, remedy: str) -> NoReturn:
+    raise InputError(sentence(problem, received=str(table), remedy=remedy))
+
+
+# --- what is in the file -------------------------------------------------------------------------------
+
+
+def _of_text(table: Path) -> Iterator[Line]:
+    tabs = table.suffix.lower() == ".tsv"
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
+            header = next(rows, [])
+            places = _places(table, header, "tabs" if tabs else "commas")
+            for row in rows:
+                if len(row) == len(header):
+                    yield _line(rows.line_num, {name: row[place] for name, place in places.items()})
+                elif row:  # an empty line says nothing
+                    problem = f"Row {rows.line_num} has {len(row)} cells, the header has {len(header)}."
+                    _refuse(problem, table, "Put a cell that holds a separator in double quotes.")
+    except UnicodeDecodeError:
+        _refuse("The table is not UTF-8 text.", table, "Save it as UTF-8.")
+    except csv.Error as error:
+        _refuse(f"Row {rows.line_num} of the table cannot be read: {error}.", table, "Mend it.")
+
+
+def _of_parquet(table: Path) -> Iterator[Line]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(table) as file:
+            header = file.schema_arrow.names
+            places = _places(table, header)
+            number = 0
+            for batch in file.iter_batches(columns=[header[place] for place in places.values()]):
+                columns = {name: _cells(batch.column(header[place])) for name, place in places.items()}
+                for cells in zip(*columns.values(), strict=True):
+                    number += 1
+                    yield _line(number, dict(zip(columns, cells, strict=True)))
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # the system's refusal, which is worded elsewhere
+            raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        _refuse(f"The table is not usable Parquet: {reason}.", table, "Write it anew.")
+
+
+def _cells(column: pa.Array) -> list[str]:
+    return [cell or "" for cell in column.cast("string").to_pylist()]
+
+
+def _line(number: int, cells: dict[str, str]) -> Line:
+    """Cells without the spaces around them; the two ways to code an accented letter give one label."""
+    path = cells.pop("path")
+    rest = {name: unicodedata.normalize("NFC", cell.strip()) for name, cell in cells.items()}
+    return Line(number, path, **rest)
+
+
+def _places(table: Path, header: list[str], separator: str = "") -> dict[str, int]:
+    """Position of each of `COLUMNS` that is there; spaces and capital letters in names don't count."""
+    names = [name.strip().lower() for name in header]
+    wrong = [name for name in COLUMNS if names.count(name) > 1 or (name in REQUIRED and name not in names)]
+    if wrong:
+        raise InputError(
+            sentence(
+                f"{table.name} must have one column '{wrong[0]}'.",
+                allowed="path,label[,split,group,weight]",
+                received=",".join(header) or "nothing",
+                remedy="Name the columns in the first row" + f", separated by {separator}." * bool(separator),
+            )
+        )
+    return {name: names.index(name) for name in COLUMNS if name in names}
