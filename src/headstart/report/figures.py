@@ -87,7 +87,7 @@ def confusion(matrix: pd.DataFrame) -> Figure:
     shares = counts / np.maximum(everything.sum(axis=1), 1)[kept, None]
     side = float(np.clip(3.4 / len(kept), 0.36 if len(kept) <= 20 else 0.3, 1.35))
     with styled():
-        figure, ax = _axes(side * len(kept), side * len(kept))
+        figure, ax = new_axes(side * len(kept), side * len(kept))
         # Opacity instead of a scale from white to blue, so that it is right on a dark page too.
         opacity = LinearSegmentedColormap.from_list("opacity", [(*to_rgb(HEAT), 0.0), (*to_rgb(HEAT), 1.0)])
         sns.heatmap(
@@ -144,7 +144,7 @@ def per_class(table: pd.DataFrame) -> Figure:
     rows = table.sort_values("f1", kind="stable").head(SHOWN)
     y = np.arange(len(rows))
     with styled():
-        figure, ax = _axes(2.8, 0.4 * len(rows) + 0.1)
+        figure, ax = new_axes(2.8, 0.4 * len(rows) + 0.1)
         for column, label, marker, colour in (
             ("precision", "precision", ">", ORANGE),
             ("recall", "recall", "s", GREEN),
@@ -163,9 +163,9 @@ def per_class(table: pd.DataFrame) -> Figure:
             y, [f"{short(name)}  ({n:,})" for name, n in zip(rows["class"], rows["n"], strict=True)]
         )
         ax.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
-        ax.xaxis.set_major_formatter(_percent)
+        ax.xaxis.set_major_formatter(percent_tick)
         ax.grid(visible=False, axis="y")
-        _legend_above(ax)
+        legend_above(ax)
         return figure
 
 
@@ -181,7 +181,7 @@ def training(history: pd.DataFrame, measure: str, chosen: float | None = None) -
     x = history["C" if path else "epoch"].to_numpy(dtype=np.float64)
     order = np.argsort(x, kind="stable")
     with styled():
-        figure, ax = _axes(3.2, 2.3)
+        figure, ax = new_axes(3.2, 2.3)
         for column, label, marker, dashes, colour in (
             (measure, "training", "s", (3, 1.5), ORANGE),
             (f"val_{measure}", "validation", "o", (), BLUE),
@@ -199,10 +199,10 @@ def training(history: pd.DataFrame, measure: str, chosen: float | None = None) -
                 chosen, color=MUTED, linewidth=1, dashes=(1, 2), label="chosen" if path else "best epoch"
             )
         if measure == "accuracy":
-            ax.yaxis.set_major_formatter(_percent)
+            ax.yaxis.set_major_formatter(percent_tick)
         ax.set_xlabel("C: weaker regularisation to the right" if path else "epoch")
         ax.set_ylabel(measure)
-        _legend_above(ax)
+        legend_above(ax)
         return figure
 
 
@@ -215,7 +215,7 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     rows = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index[:SHOWN][::-1]]
     y, left = np.arange(len(rows)), np.zeros(len(rows))
     with styled():
-        figure, ax = _axes(2.8, 0.4 * len(rows) + 0.1)
+        figure, ax = new_axes(2.8, 0.4 * len(rows) + 0.1)
         for split in rows.columns:
             width = rows[split].to_numpy(dtype=np.float64)
             ax.barh(
@@ -234,7 +234,7 @@ def class_counts(counts: pd.DataFrame) -> Figure:
         ax.set_yticks(y, [short(name) for name in rows.index])
         ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="images")
         ax.grid(visible=False, axis="y")
-        _legend_above(ax)
+        legend_above(ax)
         return figure
 
 
@@ -309,7 +309,7 @@ def _page_tag(tag: str, prefix: str) -> str:
     )
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure whose axes have that size in inches; the labels are added around it when it is saved."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -319,7 +319,8 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def _legend_above(ax: Axes) -> None:
+def legend_above(ax: Axes) -> None:
+    """A legend in one line above the axes."""
     handles, _ = ax.get_legend_handles_labels()
     ax.legend(
         loc="lower left",
@@ -331,7 +332,8 @@ def _legend_above(ax: Axes) -> None:
     )
 
 
-def _percent(value: float, _: object) -> str:
+def percent_tick(value: float, _: object) -> str:
+    """A share as a tick's label."""
     return f"{100 * value:g} %"
 
 

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from headstart.report import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. The first `text_columns` are words, the others numbers; `label` says what it is."""
+    """Cells as text. The first `text_columns` are words, the others numbers; `label` says what it is.
+
+    `links` are the names, in this page, of what the rows lead to; `filtered` gives it a field to search by.
+    """
 
     label: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: int = 1
+    links: tuple[str, ...] = ()
+    filtered: bool = False
 
     @property
     def wide(self) -> bool:
         """Whether it needs the width of the page."""
         return self.text_columns > 2
+
+
+def value_table(label: str, values: Mapping[str, Any]) -> Table:
+    """A table of names and their values."""
+    rows = tuple((name.replace("_", " "), _word(value)) for name, value in values.items())
+    return Table(label, ("", ""), rows, text_columns=2)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value) or "–"
 
 
 @dataclass(frozen=True)
@@ -29,6 +51,11 @@ class Drawing:
     name: str
     svg: str
     caption: str
+
+    @classmethod
+    def of(cls, name: str, figure: Figure, caption: str) -> Drawing:
+        """Draws `figure`."""
+        return cls(name, figures.to_svg(figure), caption)
 
     @property
     def wide(self) -> bool:
@@ -48,6 +75,38 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A picture among others; where `src` is empty, `words` stand in its place. `lines` are its caption."""
+
+    src: str
+    alt: str
+    lines: tuple[str, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures that belong together, under a heading.
+
+    Attributes:
+        title: of the heading.
+        tiles: the pictures; may be empty.
+        tags: a few words beside the title; the ones in `alarming` stand out.
+        note: what it means and what to do.
+        names: paths, where there is nothing to look at.
+        name: to link to, "" for none.
+    """
+
+    title: str
+    tiles: tuple[Tile, ...] = ()
+    tags: tuple[str, ...] = ()
+    alarming: tuple[str, ...] = ()
+    note: str = ""
+    names: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Bar:
     """A metric in words, and where its interval lies in percent of the scale (None without a scale)."""
 
@@ -60,7 +119,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; `code` is shown as it would be typed."""
+    """A part of a page; `code` is shown as it would be typed.
+
+    `layout` says how strips are set: ``rows`` of captioned pictures, ``mosaic`` (pictures alone, heard as
+    one), or ``compared`` (three beside each other). `footnote` ends it.
+    """
 
     name: str
     title: str
@@ -70,6 +133,9 @@ class Section:
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     code: str = ""
+    strips: tuple[Strip, ...] = ()
+    layout: str = "rows"
+    footnote: str = ""
 
 
 @dataclass(frozen=True)

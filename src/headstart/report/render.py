@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from headstart.errors import printable
-from headstart.report import figures, sections
+from headstart.report import sections
 from headstart.report.files import RunFiles, read
+from headstart.report.page import fill
 from headstart.report.parts import Section
 from headstart.rundir import RunDir, write_text
-
-ISOLATES = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def render(run: RunDir, split: str = "test") -> None:
@@ -34,22 +30,8 @@ def render(run: RunDir, split: str = "test") -> None:
 
 def page(files: RunFiles, parts: tuple[Section, ...]) -> str:
     """The page as text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=PackageLoader("headstart.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    # The SVG is Matplotlib's, which escapes all text in it.
-    environment.filters["inline"] = lambda drawing: Markup(  # noqa: S704
-        figures.inline(drawing.svg, drawing.name, drawing.caption)
-    )
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         name=files.run.root.resolve().name,
         split=files.split,
         version=files.info.get("versions", {}).get("headstart", ""),
@@ -57,10 +39,3 @@ def page(files: RunFiles, parts: tuple[Section, ...]) -> str:
         facts=sections.facts(files),
         sections=parts,
     )
-
-
-def _shown(value: Any) -> Any:
-    """Control characters as escapes, in all text that comes from outside; `Markup` is our own."""
-    if type(value) is not str or (value.isascii() and value.isprintable()):
-        return value
-    return "".join(c if c in ISOLATES else printable(c) for c in value)

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from headstart.data import images
 from headstart.data import manifest as manifests
-from headstart.errors import ImageError
 from headstart.evaluation.metrics import Metric
 from headstart.report import figures
 from headstart.report.files import RunFiles
-from headstart.report.parts import Bar, Drawing, Picture, Section, Table, Verdict
+from headstart.report.parts import Bar, Drawing, Picture, Section, Table, Verdict, value_table
+from headstart.report.thumbnails import data_uri, small
 from headstart.report.wording import duration, interval, percent, plain, quoted
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MISTAKES = 60
 """At most so many mistakes are shown."""
 
 LEDGER_ROWS = 20
 """At most so many rows of the ledger are shown."""
-
-THUMBNAIL = 160
-"""Longest side of a picture in the gallery, in pixels."""
 
 METRICS = {  # in the order of the page
     "accuracy": ("Accuracy", "share of images that are right"),
@@ -154,7 +145,7 @@ def confusion(files: RunFiles) -> Section:
         "confusion",
         "Confusion matrix",
         caption,
-        figures=(_drawing("confusion", figures.confusion(matrix), seen),),
+        figures=(Drawing.of("confusion", figures.confusion(matrix), seen),),
         tables=(table,) if rows else (),
     )
 
@@ -194,7 +185,7 @@ def classes(files: RunFiles) -> Section:
         "classes",
         "Classes",
         caption,
-        figures=(_drawing("per_class", figures.per_class(table), seen),),
+        figures=(Drawing.of("per_class", figures.per_class(table), seen),),
         tables=(Table("Each class", ("Class", "Images", "Precision", "Recall", "F1", "AUC"), rows),),
     )
 
@@ -223,7 +214,7 @@ def training(files: RunFiles) -> Section:
         "loss": f"Lower is better. {seen}",
         "accuracy": "Higher is better. The gap is what the head knows of its training images only.",
     }
-    drawings = (_drawing(m, figures.training(rows, m, chosen), text) for m, text in curves.items())
+    drawings = (Drawing.of(m, figures.training(rows, m, chosen), text) for m, text in curves.items())
     return Section("training", title, caption, figures=tuple(drawings))
 
 
@@ -259,18 +250,8 @@ def mistakes(files: RunFiles) -> Section:
 
 def _thumbnail(manifest: manifests.Manifest | None, path: str) -> str:
     """A small JPEG as a data URI, or "" where the image isn't there any more."""
-    from PIL import Image
-
-    if manifest is None:
-        return ""
-    try:
-        picture = Image.fromarray(images.decode(images.read(manifest.root / path)))
-    except ImageError:
-        return ""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    jpeg = BytesIO()
-    picture.save(jpeg, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
+    picture = None if manifest is None else small(manifest.root / path)
+    return data_uri(picture) if isinstance(picture, np.ndarray) else ""
 
 
 def data(files: RunFiles) -> Section:
@@ -295,7 +276,7 @@ def data(files: RunFiles) -> Section:
         "data",
         "Data",
         caption,
-        figures=(_drawing("class_counts", figures.class_counts(counts), seen),),
+        figures=(Drawing.of("class_counts", figures.class_counts(counts), seen),),
         tables=(Table("Images by class and split", header, tuple(rows)),),
     )
 
@@ -347,7 +328,7 @@ def parity(files: RunFiles) -> Section:
         f"The predicted class is the same on {percent(found['top1_agreement'])}; a probability differs by "
         f"{found['max_difference']:.2g} at most, where {found['tolerance']:g} is allowed."
     )
-    return Section("parity", title, caption, tables=(_pairs("Certificate", found),))
+    return Section("parity", title, caption, tables=(value_table("Certificate", found),))
 
 
 def provenance(files: RunFiles) -> Section:
@@ -364,12 +345,12 @@ def provenance(files: RunFiles) -> Section:
     if stages:
         stages.append(("total", f"{sum(seconds.values()):,.1f}"))
     tables = [
-        _pairs("Options", dict(_options(info.get("config", {})))),
-        _pairs("Head", info.get("head", {})),
-        _pairs("Engine", info.get("engine", {})),
+        value_table("Options", dict(_options(info.get("config", {})))),
+        value_table("Head", info.get("head", {})),
+        value_table("Engine", info.get("engine", {})),
         Table("Seconds", ("Stage", "Seconds"), tuple(stages)),
-        _pairs("Versions", info.get("versions", {})),
-        _pairs("Hardware", info.get("hardware", {})),
+        value_table("Versions", info.get("versions", {})),
+        value_table("Hardware", info.get("hardware", {})),
     ]
     return Section(
         "provenance",
@@ -380,17 +361,6 @@ def provenance(files: RunFiles) -> Section:
     )
 
 
-def _pairs(label: str, values: Mapping[str, Any]) -> Table:
-    rows = tuple((name.replace("_", " "), _word(value)) for name, value in values.items())
-    return Table(label, ("", ""), rows, text_columns=2)
-
-
-def _word(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value) or "–"
-
-
 def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every option as it is typed."""
     for name, value in config.items():
@@ -398,7 +368,3 @@ def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _options(value)
         else:
             yield "--" + name.replace("_", "-"), value
-
-
-def _drawing(name: str, figure: Figure, caption: str) -> Drawing:
-    return Drawing(name, figures.to_svg(figure), caption)

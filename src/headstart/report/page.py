@@ -1,0 +1,37 @@
+"""From a template and values to a page's text, in which nothing from outside is obeyed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.errors import printable
+from headstart.report import figures
+
+ISOLATES = "\N{FIRST STRONG ISOLATE}\N{POP DIRECTIONAL ISOLATE}"
+
+
+def fill(template: str, **values: Any) -> str:
+    """The page as text: every value is escaped, and a value that is missing is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("headstart.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    # The SVG is Matplotlib's, which escapes all text in it.
+    environment.filters["inline"] = lambda drawing: Markup(  # noqa: S704
+        figures.inline(drawing.svg, drawing.name, drawing.caption)
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:
+    """Control characters as escapes, in all text that comes from outside; `Markup` is our own."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return "".join(c if c in ISOLATES else printable(c) for c in value)
