@@ -168,3 +168,9 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cpickle() -> Callable[[object], bytes]:
+    """A value → the bytes that Python 2's cPickle wrote for it in protocol 2."""
+    return lambda value: Pickle2().file(value)

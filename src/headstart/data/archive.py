@@ -19,6 +19,7 @@ MEMBERS = 1_000
 """Most members of an archive."""
 LIMIT = 400_000_000
 """Most bytes that are unpacked, headers and unwanted members included."""
+BLOCK = 65_536
 HEADER_LIMIT = 4_096
 """Most bytes of a member that only describes the next one (long names, times)."""
 
@@ -51,6 +52,8 @@ def members(path: Path, names: Collection[str]) -> dict[str, bytes]:
                     file = tar.extractfile(member) if name in names and member.type in _FILES else None
                     if file:
                         found[name] = file.read()
+            while stream.read(BLOCK):  # gzip's checksum stands at its very end
+                pass
         except _Refused as error:
             raise InputError(_unusable(path, str(error))) from error
         except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
@@ -73,10 +76,11 @@ class _Capped:
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer at the end."""
-        if size > self.left:
+        content = self.stream.read(min(size, self.left + 1))
+        self.left -= len(content)
+        if self.left < 0:
             raise _Refused(f"it unpacks to more than {LIMIT} bytes")
-        self.left -= size
-        return self.stream.read(size)
+        return content
 
 
 class _PlainMember(tarfile.TarInfo):

@@ -41,7 +41,7 @@ def load(data: bytes) -> object:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data), 1):
             reader.step(count, opcode.name, argument)
-        (value,) = reader.stack
+        (value,) = reader.pop(len(reader.stack))
     except (ValueError, TypeError, LookupError) as error:
         problem = f"a pickle is damaged, or holds more than numbers, texts and arrays of bytes: {error}"
         raise ValueError(problem) from error
