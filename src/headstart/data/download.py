@@ -78,7 +78,7 @@ def download(dataset: str, folder: Path, url: str = "") -> Path:
     target = folder / archive.name
     if target.exists():
         _require_published(target, archive, "Move it away, and run the same command again.")
-        note(f"{target} is already there, whole.")
+        note(f"{printable(target)} is already there, whole.")
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
@@ -112,12 +112,12 @@ def _blocks(file: BinaryIO, url: str, size: int) -> Iterator[bytes]:
     """What `file` lacks; each block is in it before the next is asked for."""
     for _ in range(CONNECTIONS):
         start = file.tell()
-        response = _connected(url, start)
-        if start and response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends all of it again
-            start = file.truncate(0)
-        # One byte more than announced is enough to tell that it is another file.
-        while block := _read(response, min(BLOCK, size + 1 - file.tell())):
-            yield block
+        with _connected(url, start) as response:
+            if start and response.status != http.HTTPStatus.PARTIAL_CONTENT:  # it sends all of it again
+                start = file.truncate(0)
+            # One byte more than announced is enough to tell that it is another file.
+            while block := _read(response, min(BLOCK, size + 1 - file.tell())):
+                yield block
         if file.tell() >= size:
             return
         if file.tell() == start:
@@ -140,6 +140,7 @@ def _connected(url: str, start: int) -> http.client.HTTPResponse:
             timeout=TIMEOUT,
         )
     except HTTPError as error:
+        error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return _connected(url, 0)  # it is shorter there than what is here
         problem = f"The server answers {error.code} {error.reason}."
@@ -178,6 +179,7 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
+            fp.close()
             problem = "The server sends us to an address that is not https."
             raise InputError(sentence(problem, allowed="https", received=newurl, remedy="Try another --url."))
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -241,7 +241,7 @@ def _pickled(layout: Layout, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def _check(layout: Layout, batch: Batch, name: str) -> None:
     count = len(batch.labels)
-    if not count or batch.pixels.shape != (count, PIXELS):
+    if not count or batch.labels.shape != (count,) or batch.pixels.shape != (count, PIXELS):
         raise ValueError(f"{name} does not hold an image of {PIXELS} bytes for each label")
     if batch.labels.dtype.kind not in "iu" or not set(np.unique(batch.labels)) <= set(range(layout.classes)):
         raise ValueError(f"{name} has a label that is not 0 to {layout.classes - 1}")
