@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from headstart.data import ledger, manifest, sources
-from headstart.data.sources import READERS
+from headstart.data.sources import ARCHIVES, READERS
+
+ARCHIVE = [f"{word} {form}" for word in ARCHIVES for form in ("binary", "python")]
+NAMES = ["path", "label", "split", "group", "weight"]
+TABLE = ["cells.csv", "cells.tsv", "cells.parquet"]
 
 
-@pytest.fixture(params=["folder", "split folders", *READERS])
-def data(request, tmp_path) -> str:
+@pytest.fixture(params=["folder", "split folders", *TABLE, *ARCHIVE, *READERS])
+def data(request, tmp_path, tmp_path_factory, cifar, monkeypatch) -> str:
+    """What a person would give `headstart train`, one of each kind."""
     if request.param in READERS:
         return str(request.param)
-    for part in ("", "train", "test")[slice(0, 1) if request.param == "folder" else slice(1, 3)]:
+    if request.param in ARCHIVE:
+        monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cifar-cache"))
+        word, form = request.param.split()
+        return f"{word}:{cifar(word, form)}"
+    for part in ("train", "test") if request.param == "split folders" else ("",):
         for label in ("ant", "bee", "ünïcode"):
             (tmp_path / part / label / "deep").mkdir(parents=True)
             for name in ("2.png", "deep/10 (1).png", ".hidden"):
                 Image.new("RGB", (4, 4)).save(tmp_path / part / label / name, "PNG")
     (tmp_path / "loose.png").touch()
-    return str(tmp_path)
+    return str(table(tmp_path / request.param) if request.param in TABLE else tmp_path)
+
+
+def table(path):
+    """Lists the images beside it, and what a table may get wrong."""
+    found = [p.relative_to(path.parent).as_posix() for p in sorted(path.parent.rglob("*g"), reverse=True)]
+    rows = [(name, name.split("/")[0], "", "g", "0.5") for name in found if "/" in name]
+    rows += [("gone.png", "ant", "train", "", ""), ("loose.png", "", "", "", ""), ("", "bee", "", "", "")]
+    rows += [rows[0], (rows[1][0], "bee", "", "", "")]
+    frame = pd.DataFrame([*rows, ("./loose.png", "ant", "test", "", "")], columns=NAMES)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return path
 
 
 def test_rows_name_existing_images_once_and_in_order(data):
@@ -44,7 +69,7 @@ def test_rows_are_what_a_manifest_takes(data):
         assert row.get("split", "") in ("", *manifest.SPLITS)
         weight = row.get("weight", 1.0)
         assert isinstance(weight, float)
-        assert 0 < weight <= 1
+        assert 0 <= weight < math.inf
     images = manifest.from_rows(source.rows, source.root)
     assert len(images.class_names) >= 2
     assert len(images) == len(source.rows)
@@ -63,3 +88,10 @@ def test_reading_again_gives_the_same(data):
     one, other = sources.read(data), sources.read(data)
     assert (one.rows, one.root) == (other.rows, other.root)
     assert ledger.table(one.ledger).equals(ledger.table(other.ledger))
+
+
+def test_the_data_has_a_name_for_its_run(data):
+    name = sources.name(data)
+    assert name
+    assert name == PurePosixPath(name).name
+    assert ":" not in name

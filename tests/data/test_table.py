@@ -219,7 +219,7 @@ def test_a_class_that_would_vanish_is_named(tmp_path):
     message = refusal(table(tmp_path, text))
     assert "No file of the class 'eel' can be used." in message
     assert "2 left out: img/x.png (missing-file), img/y.png (missing-file)" in message
-    assert message.endswith(f"Paths are relative to the table's folder, {tmp_path}.")
+    assert message.endswith(f"Mend these rows; paths are relative to {tmp_path}.")
 
 
 def test_a_folder_that_is_called_like_a_table_is_a_folder(tmp_path):

@@ -231,4 +231,8 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
         except BlockingIOError as error:
             problem = "Another command is fetching this file."
             raise InputError(sentence(problem, received=str(part), remedy="Wait for it.")) from error
-        yield file
+        try:
+            yield file
+        finally:
+            if not file.tell():
+                part.unlink(missing_ok=True)

@@ -162,7 +162,7 @@ def _refuse_lost_classes(
             sentence(
                 f"No file of the class '{printable(min(lost))}' can be used.",
                 received=f"{len(left_out)} left out: {', '.join(left_out[:5])}",
-                remedy=f"Paths are relative to the table's folder, {printable(table.parent)}.",
+                remedy=f"Mend these rows; paths are relative to {printable(table.parent)}.",
             )
         )
     if len(found) < 2:
