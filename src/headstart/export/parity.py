@@ -46,7 +46,7 @@ class Certificate:
 def keras_probabilities(spec: BundleSpec, arrays: Arrays, contents: Sequence[bytes]) -> np.ndarray:
     """(N, C) float32-Keras probabilities of raw image files, by the whole flat graph."""
     model = build_classifier(spec.network, spec.head, spec.image_size, arrays)
-    squares = [images.fit(images.decode(content), spec.image_size, spec.fit) for content in contents]
+    squares = [images.square(content, spec.image_size, spec.fit) for content in contents]
     views = np.stack([images.dihedral(square, view) for square in squares for view in range(spec.views)])
     logits = np.asarray(model.predict(views, batch_size=8, verbose=0))
     return softmax(logits.reshape(len(contents), spec.views, -1).mean(axis=1), spec.temperature)

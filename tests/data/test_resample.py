@@ -1,0 +1,47 @@
+"""Resampling gives the bits of Pillow's resize, up and down, whole and in part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.data import resample
+
+
+def by_pillow(image, width, height, box=None) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box))
+
+
+def noise(height, width, seed=0) -> np.ndarray:
+    """The hardest of pictures: every kernel's overshoot is clipped somewhere."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_sizes_and_boxes(seed):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 500, 2)
+    new_height, new_width = rng.integers(1, 300, 2)
+    image = noise(height, width, seed)
+    assert np.array_equal(
+        resample.resized(image, new_width, new_height), by_pillow(image, new_width, new_height)
+    )
+    left, right = np.sort(rng.random(2)) * width
+    top, bottom = np.sort(rng.random(2)) * height
+    box = (left, top, right, bottom)
+    assert np.array_equal(
+        resample.resized(image, new_width, new_height, box), by_pillow(image, new_width, new_height, box)
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(400, 500), (500, 400), (3000, 4000), (100, 20), (2, 17_000)])
+def test_usual_and_unusual_shapes(height, width):
+    image = noise(height, width)
+    assert np.array_equal(resample.resized(image, 224, 168), by_pillow(image, 224, 168))
+
+
+def test_the_mean_of_two_pixels_by_hand():
+    # From 2 to 1 the kernel is widened twice and falls alike on both; a tie is rounded up.
+    image = np.array([[[0, 10, 255]], [[1, 20, 255]]], np.uint8)
+    assert resample.resized(image, 1, 1).tolist() == [[[1, 15, 255]]]
