@@ -130,6 +130,12 @@ def test_paths_may_lead_out_of_the_folder(tmp_path):
     assert list(labels(source)) == ["images/x/1.png", "images/y/2.png", "tables/img/a.png"]
 
 
+def test_images_may_have_nothing_in_common_but_the_root(tmp_path):
+    source = read(table(tmp_path, "path,label\nimg/a.png,cat\n/etc/passwd,dog\n"))
+    assert str(source.root) == "/"
+    assert labels(source) == {"etc/passwd": "dog", f"{tmp_path}/img/a.png".lstrip("/"): "cat"}
+
+
 def test_what_cannot_be_used_is_in_the_ledger(tmp_path):
     lines = ["img/a.png,cat", "img/b.png,dog", "img/c.png,  ", "nowhere.png,dog", ",cat", "img,cat"]
     text = "\n".join(["path,label", *lines, "img\\a.png,cat"])

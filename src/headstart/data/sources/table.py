@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import math
 import os
+import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -27,6 +28,7 @@ class Line(NamedTuple):
     """What one row of the table says; an optional column that isn't there says "".
 
     `number` is that of the row: a header is row 1, as in a spreadsheet; in Parquet the first image is.
+    `path` is as written.
     """
 
     number: int
@@ -57,8 +59,11 @@ def read(data: str) -> Source:
     present = {path for path in listed if os.path.isfile(path)}  # noqa: PTH113 - Path raises for odd names
     root = _root(table, present)
     rows: list[Row] = []
-    for path, lines in listed.items():
-        where = os.path.relpath(path, root)
+    below = f"{root}/".replace("//", "/")
+    labels = {line.label for lines in listed.values() for line in lines if line.label}
+    for path in list(listed):
+        lines = listed.pop(path)  # so that a million are not held twice
+        where = path[len(below) :] if path in present else os.path.relpath(path, root)
         entry = _left_out(where, lines, path in present)
         if entry:
             entries.append(entry)
@@ -66,7 +71,7 @@ def read(data: str) -> Source:
         counted, *others = sorted(lines, key=lambda line: not line.label)
         rows.append(_row(table, where, counted))
         entries += (_again(table, where, line, counted) for line in others)
-    _refuse_lost_classes(table, listed.values(), rows, entries)
+    _refuse_lost_classes(table, labels, rows, entries)
     return Source(sorted(rows, key=lambda row: str(row["path"])), root, entries)
 
 
@@ -76,7 +81,8 @@ def _listed(table: Path) -> tuple[dict[str, list[Line]], list[Row]]:
     entries: list[Row] = []
     for line in _of_parquet(table) if table.suffix.lower() == ".parquet" else _of_text(table):
         if line.path:
-            listed.setdefault(os.path.normpath(table.parent / line.path), []).append(line)
+            path = os.path.normpath(os.path.join(table.parent, line.path))  # noqa: PTH118 - of a million
+            listed.setdefault(path, []).append(line._replace(path=""))
         else:
             entries.append(ledger.row(_place(table, line), "no-path", "It names no file.", "left out"))
     if not listed:
@@ -123,12 +129,18 @@ def _row(table: Path, where: str, line: Line) -> Row:
         weight = math.nan
     if not 0 <= weight < math.inf:
         _refuse_cell(table, line, "weight", "a number from 0 up, or nothing for 1")
-    found = {"label": line.label, "split": split, "group": line.group, "weight": weight, "source": "table"}
-    return {"path": where} | found
+    return {
+        "path": where,
+        "label": line.label,
+        "split": split,
+        "group": line.group,
+        "weight": weight,
+        "source": "table",
+    }
 
 
 def _again(table: Path, where: str, line: Line, counted: Line) -> Row:
-    same = line._replace(number=0, path="") == counted._replace(number=0, path="")
+    same = line[1:] == counted[1:]
     reason = f"It names {where} {'again' if same else 'otherwise'}; row {counted.number} counts."
     return ledger.row(_place(table, line), "listed-twice", reason, "ignored")
 
@@ -148,13 +160,10 @@ def _refuse_cell(table: Path, line: Line, column: str, allowed: str) -> NoReturn
     )
 
 
-def _refuse_lost_classes(
-    table: Path, listed: Iterable[list[Line]], rows: list[Row], entries: list[Row]
-) -> None:
+def _refuse_lost_classes(table: Path, labels: set[str], rows: list[Row], entries: list[Row]) -> None:
     """A class whose every file was left out must not vanish without a word."""
     found = {str(row["label"]) for row in rows}
-    lost = {line.label for lines in listed for line in lines if line.label} - found
-    if lost:
+    if lost := labels - found:
         left_out = [
             f"{entry['path']} ({entry['check']})" for entry in entries if entry["action"] == "left out"
         ]
@@ -226,9 +235,12 @@ def _cells(column: pa.Array) -> list[str]:
 
 
 def _line(number: int, cells: dict[str, str]) -> Line:
-    """Cells without the spaces around them; the two ways to code an accented letter give one label."""
+    """Cells without the spaces around them; the two ways to code an accented letter give one label.
+
+    A text that comes again, as labels do, is held once.
+    """
     path = cells.pop("path")
-    rest = {name: unicodedata.normalize("NFC", cell.strip()) for name, cell in cells.items()}
+    rest = {name: sys.intern(unicodedata.normalize("NFC", cell.strip())) for name, cell in cells.items()}
     return Line(number, path, **rest)
 
 
