@@ -212,6 +212,8 @@ def class_counts(counts: pd.DataFrame) -> Figure:
     Args:
         counts: as `Manifest.counts` gives; above `SHOWN` classes the smallest are drawn.
     """
+    from matplotlib.ticker import MaxNLocator
+
     rows = counts.loc[counts.sum(axis=1).sort_values(kind="stable").index[:SHOWN][::-1]]
     y, left = np.arange(len(rows)), np.zeros(len(rows))
     with styled():
@@ -232,6 +234,8 @@ def class_counts(counts: pd.DataFrame) -> Figure:
         for position, total in enumerate(left):
             ax.annotate(f"{total:,.0f}", (total, position), (4, 0), textcoords="offset points", va="center")
         ax.set_yticks(y, [short(name) for name in rows.index])
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.xaxis.set_major_formatter(count_tick)
         ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="images")
         ax.grid(visible=False, axis="y")
         legend_above(ax)
@@ -335,6 +339,11 @@ def legend_above(ax: Axes) -> None:
 def percent_tick(value: float, _: object) -> str:
     """A share as a tick's label."""
     return f"{100 * value:g} %"
+
+
+def count_tick(value: float, _: object) -> str:
+    """A number of images or pixels as a tick's label."""
+    return f"{value:,.0f}"
 
 
 def _power_of_ten(value: float, _: object) -> str:

@@ -122,7 +122,7 @@ class Section:
     """A part of a page; `code` is shown as it would be typed.
 
     `layout` says how strips are set: ``rows`` of captioned pictures, ``mosaic`` (pictures alone, heard as
-    one), or ``compared`` (three beside each other). `footnote` ends it.
+    one), ``compared`` (three beside each other, small) or ``studied`` (large). `footnote` ends it.
     """
 
     name: str
@@ -148,3 +148,22 @@ class Verdict:
     caution: str
     place: tuple[float, float, float]
     baseline_place: float
+
+
+@dataclass(frozen=True)
+class DataVerdict:
+    """The first thing one reads about data.
+
+    Attributes:
+        value: the share of the images that can be used.
+        claim: the rest of its sentence.
+        shares: (name, images, percent of all) of the parts that all images fall into.
+        worst: (link, words) of what to look at first.
+        advice: what that means.
+    """
+
+    value: str
+    claim: str
+    shares: tuple[tuple[str, int, float], ...]
+    worst: tuple[tuple[str, str], ...]
+    advice: str

@@ -29,7 +29,7 @@ def small(path: Path, side: int = THUMBNAIL) -> np.ndarray | ImageError:
         (H, W, 3) uint8, or the error; its `check` is ``missing`` where there is no file any more.
     """
     try:
-        return resized(images.decode(images.read(path)), side)
+        return resized(images.decode(images.read(path), need=(0, side)), side)
     except ImageError as error:
         there = os.path.exists(path)  # noqa: PTH110 - Path.exists can raise
         return error if there else ImageError("The file is not there any more.", "missing")

@@ -58,3 +58,13 @@ def duration(seconds: float) -> str:
 def quoted(name: object) -> str:
     """A name inside a sentence, kept from turning the sentence's direction when it is Arabic, say."""
     return f"“\N{FIRST STRONG ISOLATE}{short(name, 60)}\N{POP DIRECTIONAL ISOLATE}”"
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> many(1, "image"), many(2624, "image"), many(2, "class")
+    ('1 image', '2,624 images', '2 classes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"

@@ -1,0 +1,86 @@
+"""What each check of the ledger is called on the page, and what to do about it: the worst first."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Check(NamedTuple):
+    """Words for a check: its title, and what to do."""
+
+    title: str
+    remedy: str
+
+
+CHECKS = {
+    # labels and splits that lie
+    "two-labels": Check("One image, two labels", "Decide which label is right and remove the other copy."),
+    "near-two-labels": Check(
+        "Near duplicates with different labels", "Look at both: one of the labels is probably wrong."
+    ),
+    "crosses-splits": Check(
+        "Copies across splits",
+        "They were moved to train, so that the test stays honest. Mend the split they came with.",
+    ),
+    "large-cluster": Check(
+        "A cluster too large to be copies",
+        "Look at it: pictures that are merely alike, or one burst of shots.",
+    ),
+    # files that are lost
+    "unreadable": Check("Cannot be read", "Copy the files again from where they came, or save them anew."),
+    "truncated": Check("Cut short", "The end of the file is missing: copy it again from where it came."),
+    "empty": Check("Zero bytes", "Copy the files again from where they came."),
+    "missing-file": Check("Not there", "Put the files where the table says, or remove their rows."),
+    "missing": Check("Not there any more", "Put the files back, and check again."),
+    "not-an-image": Check("Not an image", "Remove the files, or save them as images."),
+    "too-large": Check("Too large", "Scale the images down."),
+    "empty-class": Check("A class without images", "Put images there, or remove the folder."),
+    "no-class": Check("In no class", "Move the files into the folder of their class."),
+    "no-label": Check("Without a label", "Give the rows a label."),
+    "no-path": Check("Rows without a file", "Name the file, or remove the row."),
+    "undecodable-name": Check("Names that are not text", "Rename the files."),
+    "name-collision": Check(
+        "Names that collide", "Rename them: other systems would take them for one file, or overwrite one."
+    ),
+    "linked-folder": Check("Links to folders", "Put the folders themselves here."),
+    # images that are doubtful
+    "tiny-class": Check("Tiny classes", "Collect more images, or join the class with another."),
+    "imbalance": Check("Unequal classes", "Collect more of the small classes, or weight them."),
+    "near-duplicate": Check(
+        "Near duplicates", "They stay in one split, so they do no harm. Remove them if they say nothing new."
+    ),
+    "exact-duplicate": Check(
+        "Exact duplicates", "They stay in one split, so they do no harm. Keep one of each."
+    ),
+    "blank": Check("Blank", "Look at them: they teach nothing, and weaken the class that they are in."),
+    "dark": Check("Dark", "Look at them: remove what a person could not label either."),
+    "bright": Check("Overexposed", "Look at them: remove what a person could not label either."),
+    "blurred": Check("Blurred", "Look at them: remove what a person could not label either."),
+    "low-information": Check("Hardly any content", "Look at them: remove what a person could not label."),
+    "odd-shape": Check("Odd shapes", "Long thin images are mostly padding to the network: cut them."),
+    "odd-size": Check("Odd sizes", "Look whether they are what they should be: icons, scans, crops."),
+    "wrong-extension": Check("Wrong extension", "Read by their content. Rename them for other programs."),
+    # files of no consequence
+    "listed-twice": Check("Listed twice", "Nothing needs to be done."),
+    "system-file": Check("System files", "Nothing needs to be done."),
+}
+"""By the ledger's word; a check that is not here is shown under its own name."""
+
+_NAMES = list(CHECKS)
+UNKNOWN = _NAMES.index("tiny-class")  # after the files that are lost
+
+
+def words(check: str) -> Check:
+    """What to say about a check; what isn't known speaks for itself.
+
+    >>> words("looks-odd")
+    Check(title='Looks odd', remedy='See the reasons in the ledger.')
+    """
+    plain = check.replace("-", " ")
+    return CHECKS.get(check) or Check(plain[:1].upper() + plain[1:], "See the reasons in the ledger.")
+
+
+def severity(check: str, action: str) -> tuple[bool, float]:
+    """Sorts the worst first; what was ignored comes last."""
+    place = _NAMES.index(check) if check in CHECKS else UNKNOWN - 0.5
+    return action == "ignored", place
