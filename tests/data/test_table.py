@@ -90,6 +90,23 @@ def test_spaces_and_the_coding_of_accents_do_not_make_a_class(tmp_path):
     assert set(labels(read(table(tmp_path, text))).values()) == {"é", "e"}
 
 
+@pytest.mark.parametrize("name", ["cells.csv", "cells.parquet"])
+def test_another_column_may_say_what_belongs_together(tmp_path, name):
+    path = table(tmp_path, "path,label,Patient,group\nimg/a.png,cat,07,x\nimg/b.png,dog,8,y\n", name)
+    if name == "cells.parquet":
+        rows = [("img/a.png", "cat", "07", "x"), ("img/b.png", "dog", "8", "y")]
+        pd.DataFrame(rows, columns=["path", "label", "Patient", "group"]).to_parquet(path)
+    assert [row["group"] for row in sources.read(str(path), "patient").rows] == ["07", "8"]
+    assert [row["group"] for row in sources.read(str(path), "label").rows] == ["cat", "dog"]
+    assert [row["group"] for row in sources.read(str(path)).rows] == ["x", "y"]
+    with pytest.raises(
+        InputError, match=r"must have one column 'doctor'.*Received: 'path,label,Patient,group'"
+    ):
+        sources.read(str(path), "doctor")
+    with pytest.raises(InputError, match="--group-column needs a table"):
+        sources.read(str(tmp_path / "img"), "patient")
+
+
 def test_tabs(tmp_path):
     text = "path\tlabel\nimg/a.png\tcat, black\nimg/b.png\tdog\n"
     assert labels(read(table(tmp_path, text, "cells.TSV"))) == {"img/a.png": "cat, black", "img/b.png": "dog"}

@@ -49,10 +49,11 @@ class Source:
     ledger: list[Row] = field(default_factory=list)
 
 
-def read(data: str) -> Source:
+def read(data: str, group_column: str = "") -> Source:
     """Reads `data`: a folder, a table, a word of `READERS`, or a word of `ARCHIVES` with its archive.
 
-    A folder or table whose name looks like such a word is written ``./elpv``.
+    A folder or table whose name looks like such a word is written ``./elpv``. `group_column` names the
+    column of a table that says what belongs together, in place of ``group``.
 
     Raises:
         InputError: there is nothing of that name, or it can't be used as it is.
@@ -68,7 +69,9 @@ def read(data: str) -> Source:
         module, data = "headstart.data.sources.table", path
     else:
         raise InputError(_nothing(data, bool(data) and os.path.exists(path)))  # noqa: PTH110 - as above
-    source: Source = import_module(module).read(data)
+    if group_column and not module.endswith(".table"):
+        raise InputError(_no_column(group_column))
+    source: Source = import_module(module).read(data, *filter(None, [group_column]))
     return source
 
 
@@ -88,6 +91,15 @@ def name(data: str) -> str:
 def _word(data: str) -> str:
     word, colon, _ = data.partition(":")
     return word if colon and word in ARCHIVES else ""
+
+
+def _no_column(name: str) -> str:
+    return sentence(
+        "--group-column needs a table, which has columns.",
+        allowed=", ".join(TABLES),
+        received=name,
+        remedy="Use --group-regex on the paths.",
+    )
 
 
 def _nothing(data: str, is_there: bool) -> str:

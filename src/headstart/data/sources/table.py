@@ -43,19 +43,19 @@ COLUMNS = Line._fields[1:]
 REQUIRED = ("path", "label")
 
 
-def read(data: str) -> Source:
+def read(data: str, group_column: str = "") -> Source:
     """Lists the images that the table `data` names, an existing file.
 
     Paths are relative to the table's folder. They may be absolute, or lead out of it by ``..``: the root is
     then the folder that all images have in common. A file that isn't there, has no label or has two is
-    left out; one that is listed twice counts once.
+    left out; one that is listed twice counts once. `group_column` is read in place of ``group``.
 
     Raises:
         InputError: this is no such table, a cell cannot be used, there are fewer than two classes, or
             nothing is left of one.
     """
     table = Path(data)
-    listed, entries = _listed(table)
+    listed, entries = _listed(table, group_column)
     present = {path for path in listed if os.path.isfile(path)}  # noqa: PTH113 - Path raises for odd names
     root = _root(table, present)
     rows: list[Row] = []
@@ -75,11 +75,11 @@ def read(data: str) -> Source:
     return Source(sorted(rows, key=lambda row: str(row["path"])), root, entries)
 
 
-def _listed(table: Path) -> tuple[dict[str, list[Line]], list[Row]]:
+def _listed(table: Path, group_column: str) -> tuple[dict[str, list[Line]], list[Row]]:
     """Absolute path → the rows that name it, and the ledger's entries for rows that name none."""
     listed: dict[str, list[Line]] = {}
     entries: list[Row] = []
-    for line in _of_parquet(table) if table.suffix.lower() == ".parquet" else _of_text(table):
+    for line in _lines(table, group_column):
         if line.path:
             path = os.path.normpath(os.path.join(table.parent, line.path))  # noqa: PTH118 - of a million
             listed.setdefault(path, []).append(line._replace(path=""))
@@ -190,13 +190,18 @@ def _refuse(problem: str, table: Path, remedy: str) -> NoReturn:
 # --- what is in the file -------------------------------------------------------------------------------
 
 
-def _of_text(table: Path) -> Iterator[Line]:
+def _lines(table: Path, group_column: str) -> Iterator[Line]:
+    is_parquet = table.suffix.lower() == ".parquet"
+    return _of_parquet(table, group_column) if is_parquet else _of_text(table, group_column)
+
+
+def _of_text(table: Path, group_column: str) -> Iterator[Line]:
     tabs = table.suffix.lower() == ".tsv"
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
             header = next(rows, [])
-            places = _places(table, header, "tabs" if tabs else "commas")
+            places = _places(table, header, group_column, "tabs" if tabs else "commas")
             for row in rows:
                 if len(row) == len(header):
                     yield _line(rows.line_num, {name: row[place] for name, place in places.items()})
@@ -209,16 +214,16 @@ def _of_text(table: Path) -> Iterator[Line]:
         _refuse(f"Row {rows.line_num} of the table cannot be read: {error}.", table, "Mend it.")
 
 
-def _of_parquet(table: Path) -> Iterator[Line]:
+def _of_parquet(table: Path, group_column: str) -> Iterator[Line]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(table) as file:
             header = file.schema_arrow.names
-            places = _places(table, header)
+            places = _places(table, header, group_column)
             number = 0
-            for batch in file.iter_batches(columns=[header[place] for place in places.values()]):
+            for batch in file.iter_batches(columns=sorted({header[place] for place in places.values()})):
                 columns = {name: _cells(batch.column(header[place])) for name, place in places.items()}
                 for cells in zip(*columns.values(), strict=True):
                     number += 1
@@ -244,17 +249,20 @@ def _line(number: int, cells: dict[str, str]) -> Line:
     return Line(number, path, **rest)
 
 
-def _places(table: Path, header: list[str], separator: str = "") -> dict[str, int]:
+def _places(table: Path, header: list[str], group_column: str, separator: str = "") -> dict[str, int]:
     """Position of each of `COLUMNS` that is there; spaces and capital letters in names don't count."""
     names = [name.strip().lower() for name in header]
-    wrong = [name for name in COLUMNS if names.count(name) > 1 or (name in REQUIRED and name not in names)]
-    if wrong:
-        raise InputError(
-            sentence(
-                f"{table.name} must have one column '{wrong[0]}'.",
-                allowed="path,label[,split,group,weight]",
-                received=",".join(header) or "nothing",
-                remedy="Name the columns in the first row" + f", separated by {separator}." * bool(separator),
+    wanted = {name: name for name in COLUMNS} | {"group": group_column.strip().lower() or "group"}
+    needed = {*REQUIRED, *(["group"] if group_column else [])}
+    for name, called in wanted.items():
+        if names.count(called) > 1 or (name in needed and called not in names):
+            named = f", separated by {separator}" if separator else ""
+            raise InputError(
+                sentence(
+                    f"{printable(table.name)} must have one column '{printable(called)}'.",
+                    allowed="path,label[,split,group,weight]",
+                    received=",".join(header) or "nothing",
+                    remedy=f"Name the columns in the first row{named}.",
+                )
             )
-        )
-    return {name: names.index(name) for name in COLUMNS if name in names}
+    return {name: names.index(called) for name, called in wanted.items() if called in names}
