@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -193,3 +195,52 @@ def test_other_arrays_are_refused(array):
     with pytest.raises(ImageError, match="not an image") as caught:
         images.from_array(array)
     assert caught.value.check == "not-an-image"
+
+
+# --- HEIC ----------------------------------------------------------------------------------------------
+
+# Nothing that a test may depend on writes HEIC. This was drawn with pillow-heif 1.4, quality 90: 64 x 48
+# pixels in four flat quarters, (200, 30, 40) and (20, 160, 60) above (30, 60, 180) and (240, 240, 240).
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAA"
+    "AAAAACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAARcAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAA"
+    "AA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNw"
+    "AAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFz"
+    "wIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAA"
+    "Av////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAR9tZGF0AAABEygBrwY4Wve238hk"
+    "///zgx6H9ITiJ0VvxpWNqrzIjffhNr//iZSRIZXXfgG+Rxgmpq5BfsI8PqtmZ/h1fdVEv/bsfRJfNkkz6MDbUbp9k5BBKnJQ"
+    "VRbP1z+yp//JJ//nGJi5pJbOd+wKZE13S67fXUB9eT4/Zs+Pl/SxC8/eHFyfgSJkyhSTMUeIz3Es0LpUhpmWcwY+bXr7UJjZ"
+    "oukGWkBs2n5X8Dq7+iJPKiBNluZ6nvaSJYglcPJCfL28Es0htAQCVTmGRzQAPSj+LMyFwTg0tgF2Mnx95EJ5oV6r26h43l09"
+    "5k6VRyVPj/N8vhlEfHGWRYhG6rDhkVhri5+mYUoT5CJ96BeLVVqQZBLGd7+at7Cw"
+)
+
+
+def test_a_heic_gives_its_colours():
+    pytest.importorskip("pi_heif")
+    quarters = np.array([[[200, 30, 40], [20, 160, 60]], [[30, 60, 180], [240, 240, 240]]])
+    decoded = images.decode(HEIC)
+    assert images.dimensions(HEIC) == (64, 48)
+    assert np.abs(decoded - np.kron(quarters, np.ones((24, 32, 1), int))).max() <= 4
+    assert check_of(HEIC[:-40]) == "truncated"
+    assert check_of(HEIC[:300] + bytes(60) + HEIC[360:]) == "unreadable"
+
+
+def test_a_heic_without_its_library_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)  # what Python finds where it is not installed
+    with pytest.raises(ImageError, match=r"Install headstart\[heic\]"):
+        images.decode(HEIC)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1", b"msf1"])
+def test_heic_and_avif_are_told_apart_by_their_brands(brand):
+    begin = b"\0\0\0\x20ftyp" + brand + bytes(4)
+    assert formats.announced(begin + b"mif1heic" + bytes(8)) == "HEIC"
+    if brand.endswith(b"f1"):
+        assert formats.announced(begin + b"miafavif" + bytes(8)) == "AVIF"
+
+
+@pytest.mark.parametrize(
+    "begin", [b"\0\0\1\0\1\0", b"%PDF-1.7", b"\0\0\0\x20ftypisom", b"8BPS", b"<svg xmlns"]
+)
+def test_other_formats_are_refused_by_their_content(begin):
+    assert check_of(begin + bytes(60)) == "not-an-image"

@@ -147,6 +147,18 @@ def test_text_and_further_frames_of_a_png_are_left_aside():
     )
 
 
+def test_comments_of_a_gif_are_left_aside_and_its_control_is_not():
+    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    picture.putpalette([255, 0, 0, 0, 255, 0, 1, 2, 3])
+    data = saved(picture, "GIF", transparency=1, optimize=False)
+    at = data.index(b"!\xf9")
+    comment = b"!\xfe\x03abc\x02de\0"
+    talking = data[:at] + comment * 3 + data[at:]
+    assert metadata.needed_part(talking, "GIF") == data
+    assert images.decode(talking).tolist() == [[[255, 0, 0], [255, 255, 255], [1, 2, 3]]]
+    assert check_of(data[:at] + comment * metadata.MAX_CHUNKS + data[at:]) == "too-large"
+
+
 def test_a_jpeg_of_endless_passes_is_refused(monkeypatch):
     data = FILES["progressive"]
     passes = data.count(b"\xff\xda")

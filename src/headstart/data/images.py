@@ -37,7 +37,7 @@ from headstart.data.formats import (
     too_large,
 )
 from headstart.data.geometry import PADDING, dihedral, fit, needed, turned
-from headstart.data.metadata import bare, check_passes, needed_part, orientation
+from headstart.data.metadata import bare, check_passes, check_tile, needed_part, orientation
 from headstart.data.quiet import hush_libtiff, silence
 from headstart.errors import ImageError, printable, sentence
 
@@ -183,6 +183,8 @@ def _opened(data: bytes, kind: str) -> Image.Image:
             raise
         image = Image.open(BytesIO(rest), formats=(kind,))
     check_size(*image.size)
+    if kind == "TIFF":
+        check_tile(image)
     return image
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from headstart.data.formats import MAX_PIXELS, check_size, damaged, too_large, truncated
 
 MAX_CHUNKS = 1000
-"""A PNG with more text before its pixels is refused; what follows them is looked at no further."""
+"""A PNG or GIF with more text before its pixels is refused; what follows them is looked at no further."""
 
 # What is kept of a PNG beside its critical chunks. Text may unpack to any size and frames are without
 # end; neither is needed.
@@ -23,14 +23,14 @@ def needed_part(data: bytes, kind: str) -> bytes:
 
     Raises:
         ImageError: a PNG with a wrong checksum or without its end, too many pixels by a WebP's header
-            (for which Pillow would take memory at once), or too many passes over a JPEG's pixels.
+            (for which Pillow would take memory at once), or no end of text before a GIF's or PNG's pixels.
     """
     if kind == "PNG":
         check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
         return b"".join(_checked(data))
     if kind == "WEBP":
         check_size(*_webp_size(data))
-    return data
+    return _without_comments(data) if kind == "GIF" else data
 
 
 def _checked(png: bytes) -> Iterator[bytes]:
@@ -59,6 +59,25 @@ def _checked(png: bytes) -> Iterator[bytes]:
     yield _END
 
 
+def _without_comments(gif: bytes) -> bytes:
+    """A GIF less the extensions before its first picture, but for the one that controls that picture.
+
+    Pillow joins the blocks of a comment one by one, in a time that grows with their number squared.
+    """
+    start = at = 13 + (3 * 2 ** (gif[10] % 8 + 1) if len(gif) > 10 and gif[10] & 128 else 0)
+    control = b""
+    for _ in range(MAX_CHUNKS):
+        if gif[at : at + 1] != b"!":  # the picture, or damage
+            return gif if at == start else gif[:start] + control + gif[at:]
+        end = at + 2
+        while gif[end : end + 1] not in (b"", b"\0"):
+            end += 1 + gif[end]
+        if gif[at + 1 : at + 2] == b"\xf9":
+            control = gif[at : end + 1]
+        at = end + 1
+    raise too_large(f"up to {MAX_CHUNKS} extensions before the picture of a GIF", "more than that")
+
+
 def _webp_size(webp: bytes) -> tuple[int, int]:
     """(width, height) of the canvas (RFC 9649, 2.5 to 2.7); (0, 0) if the header makes no sense."""
 
@@ -81,6 +100,14 @@ def check_passes(image: Image.Image, data: bytes) -> None:
         passes = data.count(b"\xff\xda")
         if passes * image.width * image.height > 20 * MAX_PIXELS:
             raise too_large(f"up to {20 * MAX_PIXELS:,} pixels over all passes", f"{passes} passes")
+
+
+def check_tile(image: Image.Image) -> None:
+    """Refuses a TIFF whose tiles, for which libtiff takes memory, are far larger than its picture."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(322, 0), tags.get(323, 0)
+    if width * height > max(2**20, 4 * image.width * image.height):
+        raise too_large("tiles about as large as the picture", f"{width} x {height}")
 
 
 def bare(data: bytes, kind: str) -> bytes:
