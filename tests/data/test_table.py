@@ -1,4 +1,4 @@
-"""Tables as people make them: by hand, by a spreadsheet, by a script."""
+"""Tables as people make them: by hand, by a spreadsheet, by a script (tabular.py and sources/table.py)."""
 
 from __future__ import annotations
 
@@ -243,6 +243,16 @@ def test_a_class_that_would_vanish_is_named(tmp_path):
     assert "No file of the class 'eel' can be used." in message
     assert "2 left out: img/x.png (missing-file), img/y.png (missing-file)" in message
     assert message.endswith(f"Mend these rows; paths are relative to {tmp_path}.")
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_a_class_that_weighs_nothing_is_named(tmp_path, split):
+    text = (
+        f"path,label,weight,split\nimg/a.png,cat,0,{split}\nimg/b.png,dog,1,{split}\nimg/c.png,cat,9,test\n"
+    )
+    assert "All images of the class 'cat' to train on have the weight 0." in refusal(table(tmp_path, text))
+    lighter = text.replace("cat,0", "cat,0.001")
+    assert len(read(table(tmp_path, lighter)).rows) == 3
 
 
 def test_a_folder_that_is_called_like_a_table_is_a_folder(tmp_path):

@@ -1,46 +1,20 @@
 """A table of labelled images: CSV, TSV or Parquet with the columns ``path,label[,split,group,weight]``.
 
-Text is UTF-8, with or without a byte order mark. Every cell is text: the label ``007`` is not 7, and ``NA``
-is a label like any other. Further columns are passed over.
+Further columns are passed over. What a cell may hold is in `headstart.data.tabular`.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import sys
-import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NoReturn
 
-from headstart.data import ledger
+from headstart.data import ledger, tabular
 from headstart.data.ledger import Row
 from headstart.data.sources import SPLIT_NAMES, Source
+from headstart.data.tabular import Line
 from headstart.errors import InputError, printable, sentence
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-class Line(NamedTuple):
-    """What one row of the table says; an optional column that isn't there says "".
-
-    `number` is that of the row: a header is row 1, as in a spreadsheet; in Parquet the first image is.
-    `path` is as written.
-    """
-
-    number: int
-    path: str
-    label: str
-    split: str = ""
-    group: str = ""
-    weight: str = ""
-
-
-COLUMNS = Line._fields[1:]
-REQUIRED = ("path", "label")
 
 
 def read(data: str, group_column: str = "") -> Source:
@@ -52,7 +26,7 @@ def read(data: str, group_column: str = "") -> Source:
 
     Raises:
         InputError: this is no such table, a cell cannot be used, there are fewer than two classes, or
-            nothing is left of one.
+            nothing, or nothing but weights of 0, is left of one.
     """
     table = Path(data)
     listed, entries = _listed(table, group_column)
@@ -72,6 +46,7 @@ def read(data: str, group_column: str = "") -> Source:
         rows.append(_row(table, where, counted))
         entries += (_again(table, where, line, counted) for line in others)
     _refuse_lost_classes(table, labels, rows, entries)
+    _refuse_weightless_classes(rows)
     return Source(sorted(rows, key=lambda row: str(row["path"])), root, entries)
 
 
@@ -79,14 +54,15 @@ def _listed(table: Path, group_column: str) -> tuple[dict[str, list[Line]], list
     """Absolute path → the rows that name it, and the ledger's entries for rows that name none."""
     listed: dict[str, list[Line]] = {}
     entries: list[Row] = []
-    for line in _lines(table, group_column):
+    for line in tabular.lines(table, group_column):
         if line.path:
             path = os.path.normpath(os.path.join(table.parent, line.path))  # noqa: PTH118 - of a million
             listed.setdefault(path, []).append(line._replace(path=""))
         else:
             entries.append(ledger.row(_place(table, line), "no-path", "It names no file.", "left out"))
     if not listed:
-        _refuse("The table names no image.", table, "Give it a row for each.")
+        problem, remedy = "The table names no image.", "Give it a row for each."
+        raise InputError(sentence(problem, received=str(table), remedy=remedy))
     return listed, entries
 
 
@@ -183,86 +159,14 @@ def _refuse_lost_classes(table: Path, labels: set[str], rows: list[Row], entries
         )
 
 
-def _refuse(problem: str, table: Path, remedy: str) -> NoReturn:
-    raise InputError(sentence(problem, received=str(table), remedy=remedy))
-
-
-# --- what is in the file -------------------------------------------------------------------------------
-
-
-def _lines(table: Path, group_column: str) -> Iterator[Line]:
-    is_parquet = table.suffix.lower() == ".parquet"
-    return _of_parquet(table, group_column) if is_parquet else _of_text(table, group_column)
-
-
-def _of_text(table: Path, group_column: str) -> Iterator[Line]:
-    tabs = table.suffix.lower() == ".tsv"
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
-            header = next(rows, [])
-            places = _places(table, header, group_column, "tabs" if tabs else "commas")
-            for row in rows:
-                if len(row) == len(header):
-                    yield _line(rows.line_num, {name: row[place] for name, place in places.items()})
-                elif row:  # an empty line says nothing
-                    problem = f"Row {rows.line_num} has {len(row)} cells, the header has {len(header)}."
-                    _refuse(problem, table, "Put a cell that holds a separator in double quotes.")
-    except UnicodeDecodeError:
-        _refuse("The table is not UTF-8 text.", table, "Save it as UTF-8.")
-    except csv.Error as error:
-        _refuse(f"Row {rows.line_num} of the table cannot be read: {error}.", table, "Mend it.")
-
-
-def _of_parquet(table: Path, group_column: str) -> Iterator[Line]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(table) as file:
-            header = file.schema_arrow.names
-            places = _places(table, header, group_column)
-            number = 0
-            for batch in file.iter_batches(columns=sorted({header[place] for place in places.values()})):
-                columns = {name: _cells(batch.column(header[place])) for name, place in places.items()}
-                for cells in zip(*columns.values(), strict=True):
-                    number += 1
-                    yield _line(number, dict(zip(columns, cells, strict=True)))
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # the system's refusal, which is worded elsewhere
-            raise
-        reason = " ".join(str(error).split()).rstrip(".")
-        _refuse(f"The table is not usable Parquet: {reason}.", table, "Write it anew.")
-
-
-def _cells(column: pa.Array) -> list[str]:
-    return [cell or "" for cell in column.cast("string").to_pylist()]
-
-
-def _line(number: int, cells: dict[str, str]) -> Line:
-    """Cells without the spaces around them; the two ways to code an accented letter give one label.
-
-    A text that comes again, as labels do, is held once.
-    """
-    path = cells.pop("path")
-    rest = {name: sys.intern(unicodedata.normalize("NFC", cell.strip())) for name, cell in cells.items()}
-    return Line(number, path, **rest)
-
-
-def _places(table: Path, header: list[str], group_column: str, separator: str = "") -> dict[str, int]:
-    """Position of each of `COLUMNS` that is there; spaces and capital letters in names don't count."""
-    names = [name.strip().lower() for name in header]
-    wanted = {name: name for name in COLUMNS} | {"group": group_column.strip().lower() or "group"}
-    needed = {*REQUIRED, *(["group"] if group_column else [])}
-    for name, called in wanted.items():
-        if names.count(called) > 1 or (name in needed and called not in names):
-            named = f", separated by {separator}" if separator else ""
-            raise InputError(
-                sentence(
-                    f"{printable(table.name)} must have one column '{printable(called)}'.",
-                    allowed="path,label[,split,group,weight]",
-                    received=",".join(header) or "nothing",
-                    remedy=f"Name the columns in the first row{named}.",
-                )
+def _refuse_weightless_classes(rows: list[Row]) -> None:
+    """A class that weighs nothing in training would never be answered."""
+    learnt = {str(row["label"]) for row in rows if row["weight"] and row["split"] in ("", "train")}
+    if idle := {str(row["label"]) for row in rows if row["split"] in ("", "train")} - learnt:
+        raise InputError(
+            sentence(
+                f"All images of the class '{printable(min(idle))}' to train on have the weight 0.",
+                allowed="a weight above 0 for some image of each class",
+                remedy="Change them, or leave the column of weights out.",
             )
-    return {name: names.index(called) for name, called in wanted.items() if called in names}
+        )
