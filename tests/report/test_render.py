@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.report.pages import Page
 
 from headstart.config import RunConfig
 from headstart.data import ledger as ledgers
@@ -21,47 +20,6 @@ from headstart.report import sections
 from headstart.report.files import read
 from headstart.report.render import render
 from headstart.rundir import RunDir, write_json, write_text
-
-VOID = {"meta", "img", "br"}
-SEPARATE = {"th", "td", "br", "small", "dt", "dd", "span", "a", "h1", "p", "figcaption"}
-
-
-class Page(HTMLParser):
-    """A page as a browser reads it: its tags with their attributes, and the text of each section."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.sections: dict[str, str] = {"": ""}
-        self.section = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.sections[self.section] += " " if tag in SEPARATE else ""
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag == "section":
-            self.section = dict(attrs)["id"]
-            self.sections[self.section] = ""
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag == "section":
-            self.section = ""
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.sections[self.section] += data
-
-    def text(self, section: str = "") -> str:
-        shown = self.sections[section].replace("\N{NO-BREAK SPACE}", " ")
-        return " ".join(shown.replace("\u2068", "").replace("\u2069", "").split())
-
-    def attributes(self, name: str) -> Iterator[str]:
-        return (attributes[name] for _, attributes in self.tags if name in attributes)
 
 
 def make_run(root, wrong: int = 5, right: int = 15, names=("cat", "dog")) -> RunDir:

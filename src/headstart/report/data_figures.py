@@ -200,4 +200,5 @@ def _round_numbers(low: float, high: float) -> list[float]:
         ticks = [float(d * 10**e) for e in range(6) for d in digits if low <= d * 10**e <= high]
         if len(ticks) >= 3:
             return ticks
-    return [float(t) for t in MaxNLocator(4, integer=True).tick_values(low, high) if low <= t <= high]
+    locator = MaxNLocator(4, integer=True, steps=[1, 2, 5, 10])
+    return [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
