@@ -120,10 +120,11 @@ def test_sizes_that_lead_back_or_nowhere(tmp_path, size):
     assert "cannot be used" in refusal(raw(tmp_path / "x", *pax(record("size", size))))
 
 
-def test_sparse_files_by_pax(tmp_path):
+@pytest.mark.parametrize("real", [3, 10**12])
+def test_sparse_files_by_pax(tmp_path, real):
     records = record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0")
-    records += record("GNU.sparse.realsize", str(10**12)) + record("GNU.sparse.name", "a/b")
-    content = padded(b"1\n0\n1000000000000\n")
+    records += record("GNU.sparse.realsize", str(real)) + record("GNU.sparse.name", "a/b")
+    content = padded(f"1\n0\n{real}\n".encode()) + padded(b"one")
     assert "cannot be used" in refusal(raw(tmp_path / "x", *pax(records, size=len(content)), content))
 
 

@@ -140,6 +140,14 @@ def test_an_array_that_is_not_what_it_says_is_refused(cpickle):
             pickled.load(whole.replace(old, new))
 
 
+def test_an_array_without_a_type_is_refused():
+    begun = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    kind = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+    assert pickled.load(begun + b"(K\x01K\x02\x85" + kind + b"\x89U\x02abtb.").tolist() == [97, 98]
+    with pytest.raises(ValueError, match="damaged"):
+        pickled.load(begun + b"(K\x01K\x02\x85N\x89U\x02abtb.")
+
+
 def test_endless_pickles_are_cut_short(monkeypatch):
     monkeypatch.setattr(pickled, "OPCODES", 1000)
     assert pickled.load(b"]" + b"K\x01a" * 499 + b".") == [1] * 499

@@ -171,10 +171,11 @@ def test_what_cannot_be_used_is_in_the_ledger(tmp_path):
 
 def test_a_file_that_is_listed_twice_counts_once(tmp_path):
     text = "path,label,weight\nimg/a.png,cat,1\nimg/b.png,dog,1\n./img//a.png,cat,1\nimg/x/../b.png,dog,3\n"
-    text += "img/b.png,,\n"
+    text += "img/b.png,,\nimg/c.png,,\nimg/c.png,eel,2\n"
     source = read(table(tmp_path, text))
-    assert [(row["path"], row["weight"]) for row in source.rows] == [("img/a.png", 1.0), ("img/b.png", 1.0)]
-    assert entries(source) == [(f"cells.csv:{row}", "listed-twice", "ignored") for row in (4, 5, 6)]
+    rows = [(row["path"], row["label"], row["weight"]) for row in source.rows]
+    assert rows == [("img/a.png", "cat", 1.0), ("img/b.png", "dog", 1.0), ("img/c.png", "eel", 2.0)]
+    assert entries(source) == [(f"cells.csv:{row}", "listed-twice", "ignored") for row in (4, 5, 6, 7)]
     assert source.ledger[0]["reason"] == "It names img/a.png again; row 2 counts."
     assert source.ledger[1]["reason"] == "It names img/b.png otherwise; row 3 counts."
 
