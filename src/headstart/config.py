@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from headstart.errors import InputError, sentence
 
 Fit = Literal["letterbox", "crop", "stretch"]
+NearDuplicates = Literal["together", "ignore"]
 Head = Literal["taps", "gap"]
 Strategy = Literal["frozen"]
 Solver = Literal["lbfgs", "keras"]
@@ -32,6 +33,14 @@ class DataConfig:
     """Share of the images for validation, which chooses the regularisation."""
     test: float = 0.15
     """Share of the images for the final test, untouched until then."""
+    near_duplicates: NearDuplicates = "together"
+    """`together`: files that show one picture share a split. `ignore`: they are not looked for."""
+    group_column: str = ""
+    """Column of a table: images of one group share a split. A column `group` is used without asking."""
+    group_regex: str = ""
+    """Regular expression on the paths, such as `(patient[0-9]+)`: what it matches is the group."""
+    extend: str = ""
+    """Earlier run whose split is kept; only images it does not know are placed."""
     fit: Fit = "letterbox"
     """How an image becomes a square: padded, centre-cropped (ImageNet's protocol) or stretched."""
     image_size: int = 224

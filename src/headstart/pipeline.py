@@ -230,8 +230,11 @@ def _save_model(
 
 def _held_out(manifest: Manifest) -> tuple[bytes, ...]:
     """Raw files of the test split, in the order of their hashes, so that any name would give the same."""
+    from headstart.data import images
+
     table = manifest.where("test").table.sort_values("sha256")
-    return tuple((manifest.root / path).read_bytes() for path in table["path"][:PARITY_IMAGES])
+    pairs = zip(table["path"][:PARITY_IMAGES], table["sha256"], strict=False)
+    return tuple(images.read_known(manifest.root / path, sha256) for path, sha256 in pairs)
 
 
 def _write_evaluation(

@@ -14,8 +14,8 @@ from headstart.errors import InputError, printable, sentence
 from headstart.rundir import RunDir
 
 
-def require_free(run: RunDir, data: str | Path) -> None:
-    """Refuses to write among the images, or into a folder that is something else than a run."""
+def require_outside(run: RunDir, data: str | Path) -> None:
+    """Refuses to write among the images."""
     source, target = Path(os.path.realpath(data)), Path(os.path.realpath(run.root))
     if source.is_dir() and target.is_relative_to(source):
         raise InputError(
@@ -25,6 +25,11 @@ def require_free(run: RunDir, data: str | Path) -> None:
                 remedy="Choose another folder with --out.",
             )
         )
+
+
+def require_free(run: RunDir, data: str | Path) -> None:
+    """Refuses to write among the images, or into a folder that is something else than a run."""
+    require_outside(run, data)
     if run.manifest.exists() or run.run_json.exists() or not run.root.exists():
         return
     # What a killed run may leave behind has a name with a dot, see `rundir.atomic_file`.

@@ -109,7 +109,7 @@ def test_a_class_of_one_image_is_refused(tmp_path):
 def test_a_class_that_lost_every_file_does_not_vanish(tmp_path):
     photos(tmp_path, cat=5, dog=5)
     (tmp_path / "eel").mkdir()
-    (tmp_path / "eel" / "a.heic").write_bytes(b"\0\0\0 ftypheic")
+    (tmp_path / "eel" / "a.heic").write_bytes(b"<svg></svg>")
     with pytest.raises(InputError, match="The class 'eel' has no usable image") as caught:
         prepare.prepare(str(tmp_path), CONFIG, seed=0)
     assert str(caught.value).endswith("Left out: eel/a.heic (not-an-image).")
@@ -186,7 +186,7 @@ def test_the_fingerprint_notices_a_new_split(tmp_path):
 def test_240_solar_cells(monkeypatch):
     every = elpv.read()
     some = Source(every.rows[:: len(every.rows) // 240][:240], every.root)
-    monkeypatch.setattr(sources, "read", lambda _: some)
+    monkeypatch.setattr(sources, "read", lambda *_: some)
     images, report = prepare.prepare("elpv", CONFIG, seed=0)
     assert len(images) == 240
     assert report.empty

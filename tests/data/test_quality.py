@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.data import quality
-from headstart.errors import ImageError
+from headstart.data import manifest, quality
+from headstart.data.thumbs import thumb
 
 
 def write(path, seed=0, kind="PNG", **options):
@@ -24,39 +24,37 @@ def write(path, seed=0, kind="PNG", **options):
     Image.fromarray(pixels).save(path, kind, **options)
 
 
-def rows(*pairs):
-    return [{"path": path, "label": label, "weight": 0.5} for path, label in pairs]
+def listed(root, *pairs):
+    return manifest.from_rows([{"path": path, "label": label, "weight": 0.5} for path, label in pairs], root)
 
 
 def brief(entries):
     return sorted((entry["path"], entry["check"], entry["action"]) for entry in entries)
 
 
-def test_facts_of_one_file(tmp_path):
+def test_usable_images_keep_their_columns_and_get_the_facts(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown upright: 8 x 6 becomes 6 x 8
     write(tmp_path / "a.jpg", kind="JPEG", exif=exif)
-    sha256 = hashlib.sha256((tmp_path / "a.jpg").read_bytes()).hexdigest()
-    assert quality.inspect(tmp_path / "a.jpg") == quality.Facts(sha256, width=6, height=8)
-    missing = quality.inspect(tmp_path / "b.jpg")
-    assert isinstance(missing, ImageError)
-    assert missing.check == "unreadable"
-
-
-def test_usable_rows_keep_their_columns_and_get_the_facts(tmp_path):
-    write(tmp_path / "a.png")
-    given = rows(("a.png", "x"))
-    usable, entries = quality.check(given, tmp_path)
-    sha256 = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    assert usable == [
-        {"path": "a.png", "label": "x", "weight": 0.5, "sha256": sha256, "width": 8, "height": 6}
+    write(tmp_path / "b.png", seed=1)
+    given = listed(tmp_path, ("a.jpg", "x"), ("b.png", "y"))
+    checked = quality.check(given)
+    table = checked.manifest.table
+    assert table["sha256"].tolist() == [
+        hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.jpg", "b.png")
     ]
-    assert entries == []
-    assert given == rows(("a.png", "x"))
+    assert table[["width", "height"]].to_numpy().tolist() == [[6, 8], [8, 6]]
+    assert table["weight"].tolist() == [0.5, 0.5]
+    assert table["phash"].str.fullmatch("[0-9a-f]{16}").all()
+    assert checked.entries == []
+    assert given.table["sha256"].tolist() == ["", ""]
+    pixels = np.asarray(Image.open(tmp_path / "b.png"))
+    assert np.array_equal(checked.thumbs[1], thumb(pixels))
 
 
 def test_bad_files_are_left_out_with_their_reason(tmp_path):
-    write(tmp_path / "good.png")
+    write(tmp_path / "good.png", seed=3)
+    write(tmp_path / "a good.png", seed=4)
     whole = BytesIO()
     Image.new("RGB", (50, 50)).save(whole, "JPEG")
     (tmp_path / "cut.jpg").write_bytes(whole.getvalue()[:-20])
@@ -64,42 +62,59 @@ def test_bad_files_are_left_out_with_their_reason(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
-    names = ["good.png", "cut.jpg", "text.jpg", "empty.jpg", "gone.jpg", "pipe.jpg"]
-    usable, entries = quality.check(rows(*((name, "x") for name in names)), tmp_path)
-    assert [row["path"] for row in usable] == ["good.png"]
-    assert brief(entries) == [
+    names = ["good.png", "cut.jpg", "text.jpg", "empty.jpg", "gone.jpg", "pipe.jpg", "a good.png"]
+    checked = quality.check(listed(tmp_path, *((name, "x") for name in names)))
+    assert checked.manifest.table["path"].tolist() == ["a good.png", "good.png"]
+    good = [thumb(np.asarray(Image.open(tmp_path / name))) for name in ("a good.png", "good.png")]
+    assert np.array_equal(checked.thumbs, good)
+    assert brief(checked.entries) == [
         ("cut.jpg", "truncated", "left out"),
         ("empty.jpg", "empty", "left out"),
         ("gone.jpg", "unreadable", "left out"),
         ("pipe.jpg", "unreadable", "left out"),
         ("text.jpg", "not-an-image", "left out"),
     ]
-    assert all(
-        "\n" not in str(entry["reason"]) and str(tmp_path) not in str(entry["reason"]) for entry in entries
-    )
+    reasons = [str(entry["reason"]) for entry in checked.entries]
+    assert all("\n" not in reason and str(tmp_path) not in reason for reason in reasons)
 
 
 def test_exact_duplicates_are_kept_and_named(tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         write(tmp_path / name, seed=1)
     write(tmp_path / "d.png", seed=2)
-    usable, entries = quality.check(rows(*((f"{name}.png", "x") for name in "abcd")), tmp_path)
-    assert len(usable) == 4
-    assert brief(entries) == [("b.png", "exact-duplicate", "kept"), ("c.png", "exact-duplicate", "kept")]
-    assert "a.png" in str(entries[0]["reason"])
+    checked = quality.check(listed(tmp_path, *((f"{name}.png", "x") for name in "abcd")))
+    assert len(checked.manifest) == 4
+    assert brief(checked.entries) == [
+        ("b.png", "exact-duplicate", "kept"),
+        ("c.png", "exact-duplicate", "kept"),
+    ]
+    assert all("a.png" in str(entry["reason"]) for entry in checked.entries)
 
 
 def test_one_image_with_two_labels_is_left_out_everywhere(tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         write(tmp_path / name, seed=1)
     write(tmp_path / "d.png", seed=2)
-    given = rows(("a.png", "cat"), ("b.png", "dog"), ("c.png", "cat"), ("d.png", "dog"))
-    usable, entries = quality.check(given, tmp_path)
-    assert [row["path"] for row in usable] == ["d.png"]
-    assert brief(entries) == [(f"{name}.png", "two-labels", "left out") for name in "abc"]
-    reasons = {entry["path"]: str(entry["reason"]) for entry in entries}
+    pairs = (("a.png", "cat"), ("b.png", "dog"), ("c.png", "cat"), ("d.png", "dog"))
+    checked = quality.check(listed(tmp_path, *pairs))
+    assert checked.manifest.table["path"].tolist() == ["d.png"]
+    assert checked.manifest.class_names == ("dog",)
+    assert brief(checked.entries) == [(f"{name}.png", "two-labels", "left out") for name in "abc"]
+    reasons = {entry["path"]: str(entry["reason"]) for entry in checked.entries}
     assert "dog in b.png" in reasons["a.png"]
     assert "cat in a.png" in reasons["b.png"]
+
+
+def test_names_that_are_one_file_elsewhere_are_named(tmp_path):
+    names = ("A.png", "a.png", "caf\u00e9.png", "cafe\u0301.png", "b.png")
+    for seed, name in enumerate(names):
+        write(tmp_path / name, seed)
+    checked = quality.check(listed(tmp_path, *((name, "x") for name in names)))
+    assert len(checked.manifest) == 5
+    assert brief(checked.entries) == [
+        ("a.png", "name-collision", "kept"),
+        ("caf\u00e9.png", "name-collision", "kept"),
+    ]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -107,17 +122,19 @@ def test_the_answer_does_not_depend_on_threads(tmp_path, threads):
     for number in range(60):
         write(tmp_path / f"{number:02}.png", seed=number // 2)
     (tmp_path / "07.png").write_text("text")
-    given = rows(*((f"{number:02}.png", "x") for number in range(60)))
-    usable, entries = quality.check(given, tmp_path, threads)
-    assert [row["path"] for row in usable] == [f"{n:02}.png" for n in range(60) if n != 7]
-    assert len([entry for entry in entries if entry["check"] == "exact-duplicate"]) == 29
+    checked = quality.check(listed(tmp_path, *((f"{n:02}.png", "x") for n in range(60))), threads)
+    assert checked.manifest.table["path"].tolist() == [f"{n:02}.png" for n in range(60) if n != 7]
+    assert len([entry for entry in checked.entries if entry["check"] == "exact-duplicate"]) == 29
 
 
 SCAN = """
 import pathlib, sys
-from headstart.data import quality
+from headstart.data.scan import scan
+root = pathlib.Path(sys.argv[1])
+for number in range(20_000):
+    (root / f"{number}.png").hardlink_to(root / "a.png")
 print("ready", flush=True)
-quality.check([{"path": "a.png", "label": "x"}] * 1_000_000, pathlib.Path(sys.argv[1]), threads=2)
+scan([f"{number}.png" for number in range(20_000)], root, threads=2)
 """
 
 
@@ -127,7 +144,7 @@ def test_an_interrupt_stops_the_scan_at_once(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as scan:
         assert scan.stdout is not None
         assert scan.stdout.readline() == "ready\n"
-        time.sleep(0.3)
+        time.sleep(1)
         start = time.monotonic()
         scan.send_signal(signal.SIGINT)
         _, errors = scan.communicate(timeout=10)

@@ -17,8 +17,8 @@ class Pair:
         first: path of one, relative to the manifest's root.
         second: path of the other.
         difference: root mean square of what is left after aligning them, in grey levels (0 to 255).
-        how: how `second` comes from `first`, in words: ``the same picture``, ``mirrored``, ``turned by 90°``,
-            ``cropped to 91 × 90 %``, …
+        how: how `second` comes from `first`, in words: ``saved anew``, ``turned by 90°``,
+            ``mirrored left to right``, ``cropped to 91% × 90%``, …
     """
 
     first: str
@@ -32,7 +32,7 @@ class DataCheck:
     """All that is known about a data set before anything is trained on it.
 
     Attributes:
-        manifest: the usable images, with sizes, hashes, and splits where they could be assigned ("" where not).
+        manifest: the usable images, with sizes, hashes, and splits ("" where none could be assigned).
         ledger: columns as in `ledger.COLUMNS`; a row for everything left out, ignored or doubtful.
         pairs: the near duplicates, nearest first.
     """

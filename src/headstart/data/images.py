@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DECODER", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "PADDING", "SUFFIXES", "decode", "dihedral",
-    "dimensions", "fit", "from_array", "is_image", "load", "load_known", "needed", "read", "square",
+    "dimensions", "fit", "from_array", "is_image", "load", "load_known", "needed", "read", "read_known", "square",
 ]  # fmt: skip
 
 DECODER = 2
@@ -67,13 +67,31 @@ def load_known(path: Path, sha256: str, size: int, mode: Fit) -> np.ndarray:
     Raises:
         ImageError: it is missing or unusable by now, or its bytes have changed.
     """
+    data = read_known(path, sha256)
     try:
-        data = read(path)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise ImageError("The file has changed since it was first read. Train again on it.", "changed")  # noqa: TRY301
         return square(data, size, mode)
     except ImageError as error:
-        raise ImageError(f"{printable(path)}: {error}", error.check) from error
+        raise _named(path, error) from error
+
+
+def read_known(path: Path, sha256: str) -> bytes:
+    """As `read`, for a file that was hashed before; every error names it.
+
+    Raises:
+        ImageError: it is missing or unusable by now, or its bytes have changed.
+    """
+    try:
+        data = read(path)
+    except ImageError as error:
+        raise _named(path, error) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        line = "The file has changed since it was first read. Restore it, or train again."
+        raise _named(path, ImageError(line, "changed"))
+    return data
+
+
+def _named(path: Path, error: ImageError) -> ImageError:
+    return ImageError(f"{printable(path)}: {error}", error.check)
 
 
 def square(data: bytes, size: int, mode: Fit) -> np.ndarray:

@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from headstart.config import DataConfig
-from headstart.data import ledger, manifest, quality, sources, split
+from headstart.data import clusters, groups, ledger, manifest, near, quality, sources, split
+from headstart.data.duplicates import Match
+from headstart.data.extend import extend
 from headstart.data.ledger import Row
 from headstart.data.manifest import Manifest
 from headstart.errors import InputError, printable, sentence
+from headstart.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Found:
+    """The usable images of a source, not yet split.
+
+    Attributes:
+        manifest: with hashes and groups.
+        thumbs: (N, SIDE, SIDE) uint8.
+        matches: its near duplicates.
+        entries: rows for the ledger.
+    """
+
+    manifest: Manifest
+    thumbs: np.ndarray
+    matches: list[Match]
+    entries: list[Row]
+
+    @property
+    def guesses(self) -> np.ndarray:
+        """(M, 2) positions of images that seem to belong together: near duplicates and bursts."""
+        near_pairs = [(match.first, match.second) for match in self.matches]
+        pairs = np.array(near_pairs, np.int64).reshape(-1, 2)
+        return np.concatenate([pairs, groups.bursts(self.manifest.table)])
 
 
 def prepare(data: str, config: DataConfig, seed: int) -> tuple[Manifest, pd.DataFrame]:
-    """Reads a source, checks every file, and splits.
+    """Reads a source, checks every file, finds what belongs together, and splits.
 
     Args:
-        data: a folder, or a word of `sources.READERS`.
-        config: `val` and `test` are used here.
+        data: a folder, a table, or a word as `sources.read` takes it.
+        config: how to group and split.
         seed: of the split.
 
     Returns:
@@ -27,18 +57,43 @@ def prepare(data: str, config: DataConfig, seed: int) -> tuple[Manifest, pd.Data
     Raises:
         InputError: no such data, fewer than two classes, or a class with too few usable images.
     """
-    found, entries = _read(data)
+    found = look(data, config)
     try:
-        assigned = split.assign(found, config.val, config.test, seed)
+        assigned, entries = divide(found, config, seed)
     except InputError as error:
-        raise InputError(f"{error}{_left_out(entries)}") from error
-    return assigned, ledger.table([*entries, *split.moved(found, assigned)])
+        raise InputError(f"{error}{_left_out(found.entries)}") from error
+    return assigned, ledger.table([*found.entries, *entries])
 
 
 def read(data: str) -> tuple[Manifest, pd.DataFrame]:
-    """As `prepare`, less the splitting: for images that are all to be used alike."""
-    found, entries = _read(data)
-    return found, ledger.table(entries)
+    """As `prepare`, less grouping and splitting: for images that are all to be used alike."""
+    checked, entries = _read(data, "")
+    return checked.manifest, ledger.table(entries)
+
+
+def look(data: str, config: DataConfig) -> Found:
+    """Reads a source, checks every file, and finds what belongs together."""
+    checked, entries = _read(data, config.group_column)
+    images = checked.manifest
+    if config.group_regex:
+        images = replace(
+            images, table=images.table.assign(group=groups.by_regex(images.table, config.group_regex))
+        )
+    wanted = config.near_duplicates == "together"
+    matches = near.near_duplicates(images, checked.thumbs) if wanted else []
+    return Found(images, checked.thumbs, matches, [*entries, *near.entries(images, matches)])
+
+
+def divide(found: Found, config: DataConfig, seed: int) -> tuple[Manifest, list[Row]]:
+    """Splits what was found, anew or as an earlier run did, and says what was noteworthy."""
+    _, passed_over = clusters.clusters(found.manifest.table, found.guesses)
+    entries = [_large(found.manifest, rows) for rows in passed_over]
+    if config.extend:
+        before = _earlier(Path(config.extend))
+        assigned, bridges = extend(found.manifest, before, config.val, config.test, seed, found.guesses)
+        return assigned, [*entries, *bridges]
+    assigned = split.assign(found.manifest, config.val, config.test, seed, found.guesses)
+    return assigned, [*entries, *split.moved(found.manifest, assigned)]
 
 
 def fingerprint(images: Manifest) -> str:
@@ -48,20 +103,42 @@ def fingerprint(images: Manifest) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _read(data: str) -> tuple[Manifest, list[Row]]:
-    source = sources.read(data)
-    rows, doubtful = quality.check(source.rows, source.root)
+def _read(data: str, group_column: str) -> tuple[quality.Checked, list[Row]]:
+    source = sources.read(data, group_column)
+    listed = manifest.from_rows(source.rows, source.root)
+    checked = quality.check(listed)
     # A class whose every file was left out must not vanish without a word.
-    lost = {str(row["label"]) for row in source.rows} - {str(row["label"]) for row in rows}
-    if lost:
+    if lost := set(listed.class_names) - set(checked.manifest.class_names):
         raise InputError(
             sentence(
                 f"The class '{printable(min(lost))}' has no usable image.",
                 remedy="Replace its files, or remove its folder.",
             )
-            + _left_out(doubtful)
+            + _left_out(checked.entries)
         )
-    return manifest.from_rows(rows, source.root), [*source.ledger, *doubtful]
+    return checked, [*source.ledger, *checked.entries]
+
+
+def _earlier(run: Path) -> Manifest:
+    path = RunDir(run).manifest
+    if not path.is_file():
+        raise InputError(
+            sentence(
+                "--extend needs an earlier run, with its manifest.parquet.",
+                received=str(run),
+                remedy="Give the run whose split is to be kept.",
+            )
+        )
+    return manifest.load(path)
+
+
+def _large(images: Manifest, rows: np.ndarray) -> Row:
+    first = images.table["path"].iloc[rows[0]]
+    reason = (
+        f"{len(rows):,} images seem to show one picture or moment, this one among them: too many to believe."
+        " They are split as if they were different; if they aren't, say so with --group-regex."
+    )
+    return ledger.row(first, "large-cluster", reason, "kept", float(len(rows)))
 
 
 def _left_out(entries: list[Row], shown: int = 5) -> str:

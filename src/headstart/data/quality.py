@@ -2,93 +2,92 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from headstart.data import images, ledger
+import numpy as np
+import pandas as pd
+
+from headstart.data import ledger
 from headstart.data.ledger import Row
-from headstart.data.loader import ahead
-from headstart.errors import ImageError
-from headstart.progress import track
+from headstart.data.manifest import Manifest
+from headstart.data.scan import scan
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What one reading of a file tells: the SHA-256 of its bytes, its size as displayed."""
+class Checked:
+    """What a look into every file found.
 
-    sha256: str
-    width: int
-    height: int
-
-
-def inspect(path: Path) -> Facts | ImageError:
-    """Reads, hashes and decodes one file; an image that can't be used is an answer, not an exception."""
-    try:
-        data = images.read(path)
-        height, width, _ = images.decode(data).shape
-    except ImageError as error:
-        return error
-    return Facts(hashlib.sha256(data).hexdigest(), width, height)
-
-
-def check(rows: list[Row], root: Path, threads: int | None = None) -> tuple[list[Row], list[Row]]:
-    """Looks into every file of `rows`, on all cores, with a progress bar; Ctrl-C stops it at once.
-
-    Args:
-        rows: an image each, with ``path`` and ``label``; they are not changed.
-        root: the folder that the paths are relative to.
-        threads: how many read and decode at the same time; as many as there are cores by default.
-
-    Returns:
-        The usable rows, with ``sha256``, ``width`` and ``height``, and rows for the ledger: files left out
-        (what `images.decode` refuses; ``two-labels``: the same bytes in two classes) and kept ones that
-        are an ``exact-duplicate``.
+    Attributes:
+        manifest: the usable images, with ``sha256``, ``width``, ``height`` and ``phash``.
+        thumbs: (N, SIDE, SIDE) uint8, of its images in their order.
+        entries: rows for the ledger: files left out (what `images.decode` refuses; ``two-labels``: the same
+            bytes in two classes), and kept ones that are an ``exact-duplicate`` or a ``name-collision``.
     """
-    usable: list[Row] = []
-    entries: list[Row] = []
-    for row, facts in zip(rows, _inspected(rows, root, threads), strict=True):
-        if isinstance(facts, ImageError):
-            entries.append(ledger.row(str(row["path"]), facts.check, str(facts), "left out"))
-        else:
-            usable.append(row | vars(facts))
-    kept, doubtful = _compared(usable)
-    return kept, entries + doubtful
+
+    manifest: Manifest
+    thumbs: np.ndarray
+    entries: list[Row]
 
 
-def _inspected(rows: list[Row], root: Path, threads: int | None) -> Iterator[Facts | ImageError]:
-    workers = threads or len(os.sched_getaffinity(0))
-    paths = (root / str(row["path"]) for row in rows)
-    results = ahead(inspect, paths, workers, window=8 * workers)
-    return track(results, "Checking images", len(rows))
-
-
-def _compared(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows less those whose bytes have two labels, and what to say about copies."""
-    copies: dict[str, list[Row]] = {}
-    for row in rows:
-        copies.setdefault(str(row["sha256"]), []).append(row)
-    two_labels = {sha for sha, same in copies.items() if len({row["label"] for row in same}) > 1}
+def check(found: Manifest, threads: int | None = None) -> Checked:
+    """Looks into every file of `found`, which is not changed."""
+    scanned = scan(found.table["path"].tolist(), found.root, threads)
+    paths = found.table["path"]
     entries = [
-        entry
-        for sha, same in copies.items()
-        if len(same) > 1
-        for entry in (_contradiction(same) if sha in two_labels else _duplicates(same))
+        ledger.row(paths[at], error.check, str(error), "left out") for at, error in scanned.errors.items()
     ]
-    return [row for row in rows if row["sha256"] not in two_labels], entries
+    table = found.table.assign(
+        sha256=pd.array(scanned.sha256, dtype="str"),
+        width=scanned.width.astype(np.int64),
+        height=scanned.height.astype(np.int64),
+        phash=pd.array(scanned.phash, dtype="str"),
+    )
+    two_labels = _two_labels(table)
+    entries += _contradictions(table[two_labels])
+    kept = np.flatnonzero((table["sha256"] != "").to_numpy() & ~two_labels)
+    table = table.iloc[kept].reset_index(drop=True)
+    entries += [*_duplicates(table), *_collisions(found.table)]
+    usable = replace(found, table=table, class_names=tuple(sorted(table["label"].unique())))
+    return Checked(usable, _compact(scanned.thumbs, kept), entries)
 
 
-def _contradiction(same: list[Row]) -> Iterator[Row]:
-    for row in same:
-        other = next(one for one in same if one["label"] != row["label"])
-        reason = f"The same image is {other['label']} in {other['path']}. Remove the wrong one."
-        yield ledger.row(str(row["path"]), "two-labels", reason, "left out")
+def _compact(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The thumbnails of the kept images, moved to the front in place: they may be larger than memory."""
+    if len(kept) < len(thumbs):
+        for start in range(0, len(kept), 4096):
+            thumbs[start : start + 4096][: len(kept) - start] = thumbs[kept[start : start + 4096]]
+    return thumbs[: len(kept)]
 
 
-def _duplicates(same: list[Row]) -> Iterator[Row]:
-    first = same[0]["path"]
-    for row in same[1:]:
-        reason = f"Its bytes are those of {first}."
-        yield ledger.row(str(row["path"]), "exact-duplicate", reason, "kept")
+def _two_labels(table: pd.DataFrame) -> np.ndarray:
+    """(N,) whether the same bytes are there under another label."""
+    pairs = table.loc[table["sha256"] != "", ["sha256", "label"]].drop_duplicates()
+    contradictory = pairs["sha256"][pairs["sha256"].duplicated()]
+    return np.asarray(table["sha256"].isin(contradictory))
+
+
+def _contradictions(table: pd.DataFrame) -> Iterator[Row]:
+    for _, same in table.groupby("sha256"):
+        for path, label in zip(same["path"], same["label"], strict=True):
+            other = same[same["label"] != label].iloc[0]
+            reason = f"The same image is {other['label']} in {other['path']}. Remove the wrong one."
+            yield ledger.row(path, "two-labels", reason, "left out")
+
+
+def _duplicates(table: pd.DataFrame) -> Iterator[Row]:
+    first = dict(zip(table["sha256"][::-1], table["path"][::-1], strict=True))
+    again = table[table["sha256"].duplicated()]
+    for path, sha256 in zip(again["path"], again["sha256"], strict=True):
+        yield ledger.row(path, "exact-duplicate", f"Its bytes are those of {first[sha256]}.", "kept")
+
+
+def _collisions(table: pd.DataFrame) -> Iterator[Row]:
+    """Paths that are one file on a system that ignores case, or codes accents in another way."""
+    folded = table["path"].str.normalize("NFC").str.casefold()
+    clashing = table[folded.duplicated(keep=False)]
+    for _, same in clashing.groupby(folded[clashing.index]):
+        first, *others = same["path"]
+        for path in others:
+            reason = f"On Windows and macOS it is the same file as {first}. Rename one of them."
+            yield ledger.row(path, "name-collision", reason, "kept")

@@ -1,0 +1,42 @@
+"""The verb behind `headstart data check`: all that is wrong with a data set, as a page and a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart import resume
+from headstart.config import DataConfig, RunConfig, validated
+from headstart.data import ledger, sources
+from headstart.data.check import DataCheck
+from headstart.data.examine import examine
+from headstart.data.prepare import fingerprint
+from headstart.report.data_page import render
+from headstart.rundir import RunDir
+
+
+def check(
+    data: str | Path, out: str | Path | None, config: DataConfig, seed: int = 0
+) -> tuple[DataCheck, Path]:
+    """Looks for all that is wrong with a data set, and leaves page, ledger and manifest in a folder.
+
+    Args:
+        data: as for `train`.
+        out: the folder; ``runs/<name of data>-check`` by default.
+        config: how the images would be grouped and split.
+        seed: of that split.
+
+    Returns:
+        What was found, and the folder.
+
+    Raises:
+        InputError: the data cannot be read at all.
+    """
+    name = sources.name(str(data))
+    run = RunDir(Path(out) if out else Path("runs") / f"{name}-check")
+    resume.require_outside(run, data)
+    validated(RunConfig(data=config, seed=seed))
+    found = examine(str(data), config, seed)
+    found.manifest.save(run.manifest)
+    ledger.save(found.ledger, run.data_report)
+    render(found, run.root / "data.html", name, fingerprint(found.manifest))
+    return found, run.root
