@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from headstart import data
 from headstart.data import ledger as ledgers
 from headstart.data import manifest as manifests
 from headstart.data.check import DataCheck, Pair
@@ -68,14 +70,21 @@ def test_one_check_with_two_actions_is_two_findings():
     ]
 
 
-def test_the_strongest_score_comes_first_in_a_finding():
-    scores = {"a": 0.2, "b": float("nan"), "c": 0.9, "d": 0.9}
+def test_the_lowest_score_comes_first_in_a_finding():
+    scores = {"a": 0.2, "b": float("nan"), "c": 0.1, "d": 0.1}
     ledger = ledgers.table(
         ledgers.row(path, "dark", "Dark.", "kept", score) for path, score in scores.items()
     )
     found = numbers.findings(ledger)[0]
     assert found.rows["path"].tolist() == ["c", "d", "a", "b"]
     assert found.reason == "Dark."
+
+
+def test_what_is_said_of_the_whole_set_has_no_number():
+    rows = [("./", "imbalance", "kept"), ("cat/", "tiny-class", "kept"), ("dog/", "tiny-class", "kept")]
+    found = numbers.findings(check(manifest(cat="ab"), *rows, ("cat/a", "dark", "kept")).ledger)
+    shown = [(one.check, one.number) for one in found]
+    assert shown == [("tiny-class", "2 classes"), ("imbalance", ""), ("dark", "1 file")]
 
 
 def test_reasons_that_differ_are_no_common_one():
@@ -182,3 +191,18 @@ def test_hundreds_of_thousands_of_images_are_no_trouble():
     assert int(numbers.sizes(images)["n"].sum()) == n
     assert sum(map(len, numbers.sample(images).values())) == 300
     assert numbers.counts(images).to_numpy().sum() == n
+
+
+def words_of_checks() -> set[str]:
+    """What the code of the data stage writes into the ledger's column `check`, by its syntax trees."""
+    found = set()
+    for path in Path(data.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"ledger.row", "ImageError"}:
+                found |= {a.value for a in node.args[1:2] if isinstance(a, ast.Constant)}
+    return found - {"changed"}  # of a file that was sound when it was checked
+
+
+def test_every_check_that_the_data_stage_makes_has_words_here():
+    assert {"truncated", "two-labels", "system-file"} <= words_of_checks()
+    assert words_of_checks() <= set(CHECKS)

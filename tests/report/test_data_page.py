@@ -69,6 +69,7 @@ def corpus(root: Path) -> DataCheck:
         ledgers.row("square/soft.png", "blurred", "No edge is sharp.", "kept", 0.91),
         ledgers.row("square/mirrored.png", "crosses-splits", "Moved from test to train.", "kept"),
         ledgers.row("stripes/", "tiny-class", "It has 4 images.", "kept"),
+        ledgers.row("./", "imbalance", "“circle” has 2.8 times as many.", "kept", 2.8),
         ledgers.row("Thumbs.db", "system-file", "Hidden, or put there by a system.", "ignored"),
     ]
     pairs = (
@@ -117,7 +118,7 @@ def test_the_verdict_comes_first(page):
     assert "92.6 % of 27 images can be used: 2 left out, 2 doubtful." in page.text()
     assert "used, no doubt 23 used, doubtful 2 left out 2" in page.text()
     worst = (
-        "Copies across splits (1), Cut short (1), Zero bytes (1), Tiny classes (1) and 1 more check below."
+        "Copies across splits (1), Cut short (1), Zero bytes (1), Tiny classes (1) and 2 more checks below."
     )
     assert "Look first at " + worst in page.text()
     assert "Near duplicates 2 pairs" in page.text()
@@ -127,15 +128,16 @@ def test_the_page_has_all_sections_in_order(page):
     assert list(page.sections) == ["", *SECTIONS]
     links = {value.removeprefix("#") for value in page.attributes("href")}
     assert links <= set(page.attributes("id"))
-    assert {"finding-1", "finding-6"} <= links
+    assert {"finding-1", "finding-7"} <= links
 
 
 def test_findings_say_what_was_done_and_what_to_do(page):
     text = page.text("findings")
-    assert "Cut short 1 left out circle/cut.jpg The end of the file is missing: copy it again" in text
-    assert "Blurred 1 kept square/soft.png" in text
+    assert "Cut short 1 file left out circle/cut.jpg The end of the file is missing: copy it again" in text
+    assert "Blurred 1 file kept square/soft.png" in text
     assert text.index("Copies across splits") < text.index("Cut short") < text.index("System files")
     assert "square/soft.png No edge is sharp. score 0.91" in text
+    assert "Unequal classes the whole set kept Collect more" in text
     assert "stripes/: It has 4 images." in text
     shown = [a["alt"] for t, a in page.tags if t == "img" and a["alt"]]
     assert shown[:2] == ["square/mirrored.png", "square/soft.png"]  # the others are not images any more
@@ -183,10 +185,10 @@ def test_near_duplicates_stand_side_by_side_the_contradiction_first(page):
 
 
 def test_the_ledger_and_the_making_are_told(page):
-    assert page.text("ledger").startswith("Ledger 6 rows: every file that is left out, ignored or doubtful.")
+    assert page.text("ledger").startswith("Ledger 7 rows: every file that is left out, ignored or doubtful.")
     assert "square/soft.png blurred kept No edge is sharp. 0.91" in page.text("ledger")
     assert "fingerprint f00d" in page.text("made")
-    assert "headstart 0.1.0 images used 25 classes 3 rows of the ledger 6" in page.text("made")
+    assert "headstart 0.1.0 images used 25 classes 3 rows of the ledger 7" in page.text("made")
 
 
 def test_the_page_is_complete_in_itself(page, html):

@@ -6,22 +6,27 @@ from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """Words for a check: its title, and what to do."""
+    """Words for a check: its title, what to do, and what its rows in the ledger are about."""
 
     title: str
     remedy: str
+    noun: str = "file"
 
 
 CHECKS = {
     # labels and splits that lie
     "two-labels": Check("One image, two labels", "Decide which label is right and remove the other copy."),
-    "near-two-labels": Check(
+    "near-duplicate-two-labels": Check(
         "Near duplicates with different labels", "Look at both: one of the labels is probably wrong."
     ),
     "crosses-splits": Check(
         "Copies across splits",
         "They were moved to train, so that the test stays honest. Mend the split they came with.",
     ),
+    "bridges-splits": Check(
+        "New images that connect splits", "They went to train, so that the test stays honest."
+    ),
+    "no-split": Check("No split can be made", "Mend this first: without a split nothing can be trained."),
     "large-cluster": Check(
         "A cluster too large to be copies",
         "Look at it: pictures that are merely alike, or one burst of shots.",
@@ -34,7 +39,7 @@ CHECKS = {
     "missing": Check("Not there any more", "Put the files back, and check again."),
     "not-an-image": Check("Not an image", "Remove the files, or save them as images."),
     "too-large": Check("Too large", "Scale the images down."),
-    "empty-class": Check("A class without images", "Put images there, or remove the folder."),
+    "empty-class": Check("A class without images", "Put images there, or remove the folder.", "class"),
     "no-class": Check("In no class", "Move the files into the folder of their class."),
     "no-label": Check("Without a label", "Give the rows a label."),
     "no-path": Check("Rows without a file", "Name the file, or remove the row."),
@@ -42,9 +47,9 @@ CHECKS = {
     "name-collision": Check(
         "Names that collide", "Rename them: other systems would take them for one file, or overwrite one."
     ),
-    "linked-folder": Check("Links to folders", "Put the folders themselves here."),
+    "linked-folder": Check("Links to folders", "Put the folders themselves here.", "folder"),
     # images that are doubtful
-    "tiny-class": Check("Tiny classes", "Collect more images, or join the class with another."),
+    "tiny-class": Check("Tiny classes", "Collect more images, or join the class with another.", "class"),
     "imbalance": Check("Unequal classes", "Collect more of the small classes, or weight them."),
     "near-duplicate": Check(
         "Near duplicates", "They stay in one split, so they do no harm. Remove them if they say nothing new."
@@ -52,13 +57,11 @@ CHECKS = {
     "exact-duplicate": Check(
         "Exact duplicates", "They stay in one split, so they do no harm. Keep one of each."
     ),
-    "blank": Check("Blank", "Look at them: they teach nothing, and weaken the class that they are in."),
+    "blank": Check("Almost blank", "Look at them: they teach nothing, and weaken their class."),
     "dark": Check("Dark", "Look at them: remove what a person could not label either."),
-    "bright": Check("Overexposed", "Look at them: remove what a person could not label either."),
+    "bright": Check("Bright", "Look at them: remove what a person could not label either."),
     "blurred": Check("Blurred", "Look at them: remove what a person could not label either."),
-    "low-information": Check("Hardly any content", "Look at them: remove what a person could not label."),
     "odd-shape": Check("Odd shapes", "Long thin images are mostly padding to the network: cut them."),
-    "odd-size": Check("Odd sizes", "Look whether they are what they should be: icons, scans, crops."),
     "wrong-extension": Check("Wrong extension", "Read by their content. Rename them for other programs."),
     # files of no consequence
     "listed-twice": Check("Listed twice", "Nothing needs to be done."),
@@ -74,7 +77,7 @@ def words(check: str) -> Check:
     """What to say about a check; what isn't known speaks for itself.
 
     >>> words("looks-odd")
-    Check(title='Looks odd', remedy='See the reasons in the ledger.')
+    Check(title='Looks odd', remedy='See the reasons in the ledger.', noun='file')
     """
     plain = check.replace("-", " ")
     return CHECKS.get(check) or Check(plain[:1].upper() + plain[1:], "See the reasons in the ledger.")

@@ -10,10 +10,13 @@ import pandas as pd
 
 from headstart.data.check import DataCheck, Pair
 from headstart.data.manifest import SPLITS, Manifest
-from headstart.report.data_checks import severity
+from headstart.report.data_checks import severity, words
+from headstart.report.wording import many
 
 NO_SPLIT = "not split"
+WHOLE = "./"  # the path of what is said of the set as a whole
 CLASSES, IMAGES, PICTURED = 20, 300, 16
+"""At most so many classes are looked at, images of them in all, and pictures of each shown."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,18 @@ class Finding:
     Attributes:
         check: the ledger's word.
         action: what was done with the files.
-        rows: of the ledger, the strongest score first.
+        rows: of the ledger, the lowest score first: cleanvision's are 0 where it is sure, those of near
+            duplicates are distances.
     """
 
     check: str
     action: str
     rows: pd.DataFrame
+
+    @property
+    def number(self) -> str:
+        """How many files, classes or folders, in words; "" where it is about the set as a whole."""
+        return "" if (self.rows["path"] == WHOLE).all() else many(len(self.rows), words(self.check).noun)
 
     @property
     def reason(self) -> str:
@@ -68,9 +77,7 @@ def standing(check: DataCheck) -> Standing:
 
 def findings(ledger: pd.DataFrame) -> list[Finding]:
     """The ledger by check and action, the worst first."""
-    ordered = ledger.sort_values(
-        ["score", "path"], ascending=[False, True], kind="stable", na_position="last"
-    )
+    ordered = ledger.sort_values(["score", "path"], kind="stable", na_position="last")
     groups = ordered.groupby(["check", "action"], sort=False)
     found = [Finding(str(check), str(action), rows) for (check, action), rows in groups]
     return sorted(

@@ -16,7 +16,7 @@ from headstart.progress import track
 from headstart.report import data_figures, data_pixels
 from headstart.report import data_numbers as numbers
 from headstart.report.data_checks import words
-from headstart.report.data_numbers import CLASSES, PICTURED, Finding, differ
+from headstart.report.data_numbers import CLASSES, PICTURED, WHOLE, Finding, differ
 from headstart.report.data_sections import findings_table, link
 from headstart.report.figures import short
 from headstart.report.parts import Drawing, Section, Strip, Tile
@@ -71,7 +71,8 @@ def _finding(place: int, one: Finding, rows: pd.DataFrame, seen: Seen, album: Al
     for path, reason, score in rows[["path", "reason", "score"]].itertuples(index=False, name=None):
         why = "" if one.reason else str(reason)
         if not _is_picture(path, one):
-            names.append(f"{path}: {why}" if why else path)
+            name = "" if path == WHOLE else path
+            names.append(": ".join(filter(None, (name, why))))
             continue
         lines = (path, why, "" if pd.isna(score) else f"score {score:.3g}")
         tiles.append(_tile(path, seen, album, tuple(line for line in lines if line)))
@@ -80,7 +81,7 @@ def _finding(place: int, one: Finding, rows: pd.DataFrame, seen: Seen, album: Al
     note = one.reason if one.reason and one.action == "left out" else f"{one.reason} {said.remedy}".strip()
     if len(one.rows) > len(rows):
         note += f" Shown are {len(rows)} of {len(one.rows):,}; all are in the ledger as {quoted(one.check)}."
-    tags = (many(len(one.rows), "file"), one.action)
+    tags = (one.number or "the whole set", one.action)
     at = 1 if one.action == "left out" else 2  # from here on they stand out
     return Strip(said.title, tuple(tiles), tags[:at], tags[at:], note, tuple(names), link(place))
 

@@ -35,12 +35,16 @@ def verdict(check: DataCheck, found: list[Finding]) -> DataVerdict:
         ("left out", standing.left_out, 100 * standing.left_out / met),
     )
     troubles = [(i, one) for i, one in enumerate(found) if one.action != "ignored"]
-    worst = tuple((link(i), f"{words(one.check).title} ({len(one.rows):,})") for i, one in troubles[:WORST])
+    worst = tuple((link(i), _in_brief(one)) for i, one in troubles[:WORST])
     advice = "Nothing was found that should be mended before training."
     if worst:
         more = len(troubles) - len(worst)
         advice = f"and {many(more, 'more check')} below." if more else ""
     return DataVerdict(percent(standing.used / met), _claim(standing), shares, worst, advice)
+
+
+def _in_brief(one: Finding) -> str:
+    return words(one.check).title + (f" ({len(one.rows):,})" if one.number else "")
 
 
 def _claim(standing: numbers.Standing) -> str:
@@ -68,18 +72,18 @@ def link(place: int) -> str:
 
 
 def findings_table(found: list[Finding]) -> Table:
-    """A row a check: how many files, what was done, an example, what to do."""
+    """A row a check: how many there are, what was done, an example, what to do."""
     rows = tuple(
         (
             words(one.check).title,
-            f"{len(one.rows):,}",
+            one.number or "the whole set",
             one.action,
-            str(one.rows["path"].iloc[0]),
+            str(one.rows["path"].iloc[0]) if one.number else "",
             words(one.check).remedy,
         )
         for one in found
     )
-    header = ("Check", "Files", "Action", "For example", "What to do")
+    header = ("Check", "Found", "Action", "For example", "What to do")
     links = tuple(link(i) for i in range(len(found)))
     return Table("All checks that found something", header, rows, text_columns=5, links=links)
 
