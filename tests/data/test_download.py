@@ -180,7 +180,7 @@ def test_refusals_of_the_server(server, tmp_path, status, said):
 
 
 @pytest.mark.parametrize(
-    "place", ["http://127.0.0.1:9/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "data:,x", "gopher://x/"]
+    "place", ["http://127.0.0.1:9/x", "ftp://127.0.0.1/x", "file://localhost/etc/passwd", "data:,x", "gopher://x/"]
 )
 def test_redirects_lead_to_https_only(server, tmp_path, place):
     server.status, server.headers = 302, {"Location": place}
@@ -199,7 +199,7 @@ def test_a_redirect_to_https_is_followed(server, tmp_path):
 @pytest.mark.parametrize(
     "url",
     [
-        "http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "cifar.tar.gz", "https://",
+        "http://example.org/x", "ftp://127.0.0.1/x", "file://localhost/etc/passwd", "cifar.tar.gz", "https://",
         "http://127.0.0.1.example.org/x", "http://localhost@example.org/x", "https://a b/", "https://[x",
         "https://example.org/a\nb", "//127.0.0.1/x",
     ],

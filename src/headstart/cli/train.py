@@ -23,8 +23,7 @@ def train(
     The same command on a killed run goes on, and on a finished one changes nothing.
 
     Args:
-        data: A folder of images for each class, or train, val and test folders of such; a table
-            (CSV, TSV, Parquet) of paths and labels; cifar10:FILE, cifar100:FILE; or `elpv`.
+        data: Folder with a folder for each class, table (CSV, TSV, Parquet), cifar10:FILE, cifar100:FILE, elpv.
         out: Run directory; `runs/<name of data>` by default.
         config: TOML file of options by name, such as `seed = 3`; what is typed wins over it.
     """
