@@ -92,14 +92,15 @@ def test_pillow_scales_what_is_left_to_it():
 
 @pytest.mark.parametrize("mode", ["letterbox", "crop", "stretch"])
 def test_the_square_hardly_shows_the_fraction(tmp_path, mode):
-    picture = photo(2000, 1500)
+    picture = photo(1999, 1333)  # neither side is a multiple of 8: the last pixels reach beyond the picture
     data = saved(Image.fromarray(picture), "JPEG", quality=92)
     (tmp_path / "a.jpg").write_bytes(data)
     small = images.load(tmp_path / "a.jpg", 224, mode)
     assert np.array_equal(small, images.square(data, 224, mode))
     whole = images.fit(images.decode(data), 224, mode)
     assert not np.array_equal(small, whole)
-    assert np.abs(small.astype(int) - whole).mean() < 1
+    assert np.abs(small.astype(int) - whole).mean() < 0.5
+    assert np.abs(small.astype(int) - whole).max() < 12  # the padding is where it was
 
 
 def test_damage_is_told_as_well_at_a_fraction():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.data.resample import resized
+from headstart.data.resample import Box, resized
 
 if TYPE_CHECKING:
     from headstart.config import Fit
@@ -21,7 +21,7 @@ _TURNS = {
 }  # fmt: skip
 
 
-def fit(image: np.ndarray, size: int, mode: Fit) -> np.ndarray:
+def fit(image: np.ndarray, size: int, mode: Fit, extent: tuple[float, float] | None = None) -> np.ndarray:
     """Makes an image square, by antialiased bicubic interpolation, up or down.
 
     Args:
@@ -30,34 +30,36 @@ def fit(image: np.ndarray, size: int, mode: Fit) -> np.ndarray:
         mode: ``letterbox``: the longest side becomes `size`, the rest is `PADDING`, the image centred.
             ``crop``: ImageNet's protocol, the short side becomes ``round(size * 256 / 224)``, then the
             centre is cut out. ``stretch``: both sides become `size`.
+        extent: (width, height) of the picture in pixels of `image`, where these were rounded up: a JPEG
+            decoded at a fraction ends within its last pixels. None is the whole of them.
 
     Returns:
         (size, size, 3) uint8; an image of that very size is returned as it is, in every mode.
     """
-    if image.shape[:2] == (size, size):
+    width, height = extent or (image.shape[1], image.shape[0])
+    if (width, height) == (size, size):
         return image
-    height, width = image.shape[:2]
     if mode == "stretch":
-        return resized(image, size, size)
+        return resized(image, size, size, (0, 0, width, height))
     if mode == "crop":
-        return _centre(image, size)
+        return resized(image, size, size, _centre(width, height, size))
     scale = size / max(height, width)
-    inner = resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     square = np.empty((size, size, 3), np.uint8)
     square[:] = PADDING
-    top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
-    square[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    inner = resized(image, new_width, new_height, (0, 0, width, height))
+    square[top : top + new_height, left : left + new_width] = inner
     return square
 
 
-def _centre(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize and centre crop in one step, so that a long thin image doesn't become a huge one."""
-    height, width = image.shape[:2]
+def _centre(width: float, height: float, size: int) -> Box:
+    """What resizing and then cutting shows, in one step: a long thin image doesn't become a huge one."""
     scale = _short_side(size) / min(height, width)
     new_width, new_height = round(width * scale), round(height * scale)
     left, top = (new_width - size) // 2, (new_height - size) // 2
     x, y = width / new_width, height / new_height
-    return resized(image, size, size, (left * x, top * y, (left + size) * x, (top + size) * y))
+    return (left * x, top * y, (left + size) * x, (top + size) * y)
 
 
 def _short_side(size: int) -> int:

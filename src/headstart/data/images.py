@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DECODER", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "PADDING", "SUFFIXES", "decode", "dihedral",
-    "dimensions", "fit", "from_array", "is_image", "load", "load_known", "needed", "read", "read_known", "square",
+    "dimensions", "fit", "from_array", "is_image", "load", "load_known", "needed", "read", "read_known",
+    "square",
 ]  # fmt: skip
 
 DECODER = 2
@@ -96,7 +97,11 @@ def _named(path: Path, error: ImageError) -> ImageError:
 
 def square(data: bytes, size: int, mode: Fit) -> np.ndarray:
     """(size, size, 3) uint8 of a whole file: `decode` at the scale that `fit` needs, then `fit`."""
-    return fit(decode(data, needed(size, mode)), size, mode)
+    pixels, by = _decoded(data, needed(size, mode))
+    if by == 1:
+        return fit(pixels, size, mode)
+    width, height = dimensions(data)
+    return fit(pixels, size, mode, (width / by, height / by))
 
 
 def read(path: str | Path) -> bytes:
@@ -157,12 +162,18 @@ def decode(data: bytes, need: tuple[int, int] | None = None) -> np.ndarray:
     Raises:
         ImageError: one line without the path; `check` says which of the five kinds it is.
     """
+    return _decoded(data, need)[0]
+
+
+def _decoded(data: bytes, need: tuple[int, int] | None) -> tuple[np.ndarray, int]:
+    """As `decode`, and by what its sides were divided."""
     kind = kind_of(data)
     with silence:
         try:
             data = needed_part(data, kind)
             image = _opened(data, kind)
-            return turned(_pixels(image, data, kind, need), orientation(image))
+            by = jpeg.denominator(*image.size, need) if need and kind == "JPEG" else 1
+            return turned(_pixels(image, data, kind, by), orientation(image)), by
         except ImageError:
             raise
         except Exception as error:  # whatever a decoder can throw becomes one typed error
@@ -218,17 +229,14 @@ def _heic(data: bytes) -> Image.Image:
     return cast(Image.Image, file.to_pillow())
 
 
-def _pixels(image: Image.Image, data: bytes, kind: str, need: tuple[int, int] | None) -> np.ndarray:
-    """(H, W, 3) uint8 as stored, JPEGs at the scale that is needed."""
-    if kind != "JPEG":
-        return np.array(srgb(image))
-    check_passes(image, data)
-    by = jpeg.denominator(*image.size, need) if need else 1
-    pixels = jpeg.decoded(image, data, by)
-    if pixels is not None:
-        return pixels
-    if by > 1:
-        image.draft(None, (image.width // by, image.height // by))
+def _pixels(image: Image.Image, data: bytes, kind: str, by: int) -> np.ndarray:
+    """(H, W, 3) uint8 as stored, the sides of a JPEG divided by `by` and rounded up."""
+    if kind == "JPEG":
+        check_passes(image, data)
+        if (pixels := jpeg.decoded(image, data, by)) is not None:
+            return pixels
+        if by > 1:
+            image.draft(None, (image.width // by, image.height // by))
     return np.array(srgb(image))
 
 

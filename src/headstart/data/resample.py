@@ -19,7 +19,7 @@ from PIL import Image
 Box = tuple[float, float, float, float]
 
 BITS = 22
-STRIP = 2**16  # pixels that are widened to 32 bits at a time
+STRIP = 2**18  # pixels that are widened to 32 bits at a time
 LONGEST = 2**14  # a longer side would take too much memory for its 32-bit sums
 
 
@@ -87,9 +87,11 @@ def _weights(n: int, m: int, start: np.float32, stop: np.float32) -> tuple[int, 
     weight = np.where(used, _cubic(np.abs((at - centre[:, None] + 0.5) * (1 / spread))), 0.0)
     weight *= 1 / weight.cumsum(axis=1)[:, -1:]
     fixed = (weight * 2**BITS + np.copysign(0.5, weight)).astype(np.int32)
-    rows = np.concatenate([[0], (last - first).cumsum()])
+    rows = np.concatenate([[0], (last - first).cumsum()]).astype(np.int32)
     shape = (m, int(last.max() - first.min()))
-    return int(first.min()), csr_array((fixed[used], at[used] - first.min(), rows), shape=shape)
+    return int(first.min()), csr_array(
+        (fixed[used], (at[used] - first.min()).astype(np.int32), rows), shape=shape
+    )
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
