@@ -180,7 +180,8 @@ def test_refusals_of_the_server(server, tmp_path, status, said):
 
 
 @pytest.mark.parametrize(
-    "place", ["http://127.0.0.1:9/x", "ftp://127.0.0.1/x", "file://localhost/etc/passwd", "data:,x", "gopher://x/"]
+    "place",
+    ["http://127.0.0.1:9/x", "ftp://127.0.0.1/x", "file://localhost/etc/passwd", "data:,x", "gopher://x/"],
 )
 def test_redirects_lead_to_https_only(server, tmp_path, place):
     server.status, server.headers = 302, {"Location": place}

@@ -23,7 +23,7 @@ def train(
     The same command on a killed run goes on, and on a finished one changes nothing.
 
     Args:
-        data: Folder with a folder for each class, table (CSV, TSV, Parquet), cifar10:FILE, cifar100:FILE, elpv.
+        data: A folder of class folders, a table (CSV, TSV, Parquet), cifar10:FILE, cifar100:FILE or elpv.
         out: Run directory; `runs/<name of data>` by default.
         config: TOML file of options by name, such as `seed = 3`; what is typed wins over it.
     """
