@@ -26,6 +26,9 @@ demo: install ## train, evaluate and report on real solar cells; writes runs/dem
 test: install ## run the tests
 	@$(BIN)/python -m pytest
 
+test-faults: install ## the counted fault tests in full, such as 2,016 corrupt images
+	@$(BIN)/python -m pytest -m faults
+
 lint: install ## check style, types and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -45,9 +48,12 @@ bench: install ## run every benchmark; they resume
 bench-elpv: install ## accuracy of frozen VGG16 on the ELPV solar cells
 	@$(BIN)/python benchmarks/bench_elpv.py
 
+bench-data: install ## images a second of decode + fit, beside OpenCV, Pillow, TensorFlow and Keras
+	@$(BIN)/python benchmarks/bench_data.py
+
 lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml --all-extras $(UPGRADE) --output-file constraints.txt --quiet \
 	  --no-config --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test lint fix docs bench bench-elpv lock
+.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data lock
