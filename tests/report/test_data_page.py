@@ -255,7 +255,7 @@ def test_a_clean_set_says_so(show, tmp_path):
     assert "All images are 1 × 1 pixels." in page.text("sizes")
     assert "All are grey." in page.text("colours")
     assert "edges, 0.0 % of the pixels 0 contours" in page.text("shapes")
-    assert "None: no two files show the same picture." in page.text("pairs")
+    assert "None: no file is another one saved" in page.text("pairs")
     assert "It is empty" in page.text("ledger")
 
 

@@ -57,10 +57,10 @@ CHECKS = {
     "exact-duplicate": Check(
         "Exact duplicates", "They stay in one split, so they do no harm. Keep one of each."
     ),
-    "blank": Check("Almost blank", "Look at them: they teach nothing, and weaken their class."),
-    "dark": Check("Dark", "Look at them: remove what a person could not label either."),
-    "bright": Check("Bright", "Look at them: remove what a person could not label either."),
-    "blurred": Check("Blurred", "Look at them: remove what a person could not label either."),
+    "blank": Check("Almost blank", "Remove what shows nothing: it weakens its class."),
+    "dark": Check("Dark", "Remove what a person could not label either."),
+    "bright": Check("Bright", "Remove what a person could not label either."),
+    "blurred": Check("Blurred", "Remove what a person could not label either."),
     "odd-shape": Check("Odd shapes", "Long thin images are mostly padding to the network: cut them."),
     "wrong-extension": Check("Wrong extension", "Read by their content. Rename them for other programs."),
     # files of no consequence

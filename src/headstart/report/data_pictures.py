@@ -16,7 +16,7 @@ from headstart.progress import track
 from headstart.report import data_figures, data_pixels
 from headstart.report import data_numbers as numbers
 from headstart.report.data_checks import words
-from headstart.report.data_numbers import CLASSES, PICTURED, WHOLE, Finding, differ
+from headstart.report.data_numbers import CLASSES, PICTURED, WHOLE, Both, Finding, differ
 from headstart.report.data_sections import findings_table, link
 from headstart.report.figures import short
 from headstart.report.parts import Drawing, Section, Strip, Tile
@@ -32,11 +32,18 @@ Seen = Mapping[str, np.ndarray | ImageError]
 """Path → small pixels, or why there are none."""
 
 
-def see(root: Path, paths: Iterable[str], side: int = SIDE) -> Seen:
-    """Decodes images, each once, on two threads."""
-    wanted = list(dict.fromkeys(paths))
-    pictures = ahead(lambda path: small(root / path, side), wanted)
-    return dict(zip(wanted, track(pictures, "Drawing pictures", len(wanted)), strict=True))
+def see(check: DataCheck, found: list[Finding], sample: Mapping[str, list[str]]) -> Seen:
+    """Decodes all images that the page shows small, each once."""
+    wanted = [path for paths in sample.values() for path in paths]
+    wanted += [path for one in found for path in one.rows["path"].head(EXAMPLES) if _is_picture(path, one)]
+    wanted += [path for both in _chosen(check) for path in (both.pair.first, both.pair.second)]
+    paths = list(dict.fromkeys(wanted))
+    pictures = ahead(lambda path: small(check.manifest.root / path, SIDE), paths)
+    return dict(zip(paths, track(pictures, "Drawing the page", len(paths)), strict=True))
+
+
+def _chosen(check: DataCheck) -> list[Both]:
+    return numbers.telling(check)[:PAIRS]
 
 
 def _tile(path: str, seen: Seen, album: Album, lines: tuple[str, ...] = ()) -> Tile:
@@ -46,15 +53,12 @@ def _tile(path: str, seen: Seen, album: Album, lines: tuple[str, ...] = ()) -> T
     return Tile(album.uri(picture), path, lines, "No room on this page")
 
 
-def findings(check: DataCheck, found: list[Finding], album: Album) -> Section:
+def findings(found: list[Finding], seen: Seen, album: Album) -> Section:
     """What was found, the worst first, with examples."""
     title = "Findings"
     if not found:
         return Section("findings", title, "None: every file is used, and none is doubtful.")
-    examples = [(one, one.rows.head(EXAMPLES)) for one in found]
-    paths = [path for one, rows in examples for path in rows["path"] if _is_picture(path, one)]
-    seen = see(check.manifest.root, paths)
-    strips = tuple(_finding(i, one, rows, seen, album) for i, (one, rows) in enumerate(examples))
+    strips = tuple(_finding(i, one, seen, album) for i, one in enumerate(found))
     caption = (
         "Each check that found something, the worst first: what would falsify a test, then what is lost, "
         "then what deserves a look. Nothing was changed or deleted."
@@ -66,8 +70,8 @@ def _is_picture(path: str, finding: Finding) -> bool:
     return bool(path) and not path.endswith("/") and finding.action != "ignored"
 
 
-def _finding(place: int, one: Finding, rows: pd.DataFrame, seen: Seen, album: Album) -> Strip:
-    tiles, names = [], []
+def _finding(place: int, one: Finding, seen: Seen, album: Album) -> Strip:
+    tiles, names, rows = [], [], one.rows.head(EXAMPLES)
     for path, reason, score in rows[["path", "reason", "score"]].itertuples(index=False, name=None):
         why = "" if one.reason else str(reason)
         if not _is_picture(path, one):
@@ -158,14 +162,13 @@ def mosaics(manifest: Manifest, seen: Seen, sample: Mapping[str, list[str]], alb
     return Section("mosaics", title, caption, strips=strips, layout="mosaic")
 
 
-def shapes(check: DataCheck, sample: Mapping[str, list[str]], album: Album) -> Section:
+def shapes(manifest: Manifest, sample: Mapping[str, list[str]], album: Album) -> Section:
     """Edges and contours of a handful of images, of as many classes as possible."""
     title = "Edges and contours"
     longest = max(map(len, sample.values()), default=0)
     in_turn = [(name, paths[i]) for i in range(longest) for name, paths in sample.items() if i < len(paths)]
     chosen = in_turn[:STUDIES]
-    seen = see(check.manifest.root, (path for _, path in chosen), STUDY_SIDE)
-    strips = tuple(Strip(short(name, 60), _study(path, seen, album)) for name, path in chosen)
+    strips = tuple(Strip(short(name, 60), _study(manifest.root, path, album)) for name, path in chosen)
     if not strips:
         return Section("shapes", title, "There is no image to look at.")
     caption = (
@@ -176,14 +179,15 @@ def shapes(check: DataCheck, sample: Mapping[str, list[str]], album: Album) -> S
     return Section("shapes", title, caption, strips=strips, layout="studied")
 
 
-def _study(path: str, seen: Seen, album: Album) -> tuple[Tile, ...]:
-    picture = seen[path]
+def _study(root: Path, path: str, album: Album) -> tuple[Tile, ...]:
+    picture = small(root / path, STUDY_SIDE)
+    whole = _tile(path, {path: picture}, album, (path,))
     if isinstance(picture, ImageError):
-        return (_tile(path, seen, album, (path,)),)
+        return (whole,)
     edges, outlined = data_pixels.edges(picture), data_pixels.contours(picture)
     share = percent(float((edges > 0).mean()))
     return (
-        _tile(path, seen, album, (path,)),
+        whole,
         Tile(album.uri(edges, "PNG"), f"Edges of {path}", (f"edges, {share} of the pixels",), "No room"),
         Tile(
             album.uri(outlined.picture),
@@ -194,13 +198,12 @@ def _study(path: str, seen: Seen, album: Album) -> tuple[Tile, ...]:
     )
 
 
-def pairs(check: DataCheck, album: Album) -> Section:
+def pairs(check: DataCheck, seen: Seen, album: Album) -> Section:
     """Near duplicates side by side."""
     title = "Near duplicates"
     if not check.pairs:
-        return Section("pairs", title, "None: no two files show the same picture.")
-    chosen = numbers.telling(check)[:PAIRS]
-    seen = see(check.manifest.root, (path for both in chosen for path in (both.pair.first, both.pair.second)))
+        return Section("pairs", title, "None: no file is another one saved, scaled, turned or cropped anew.")
+    chosen = _chosen(check)
     strips = tuple(_pair(*one, seen, album) for one in chosen)
     caption = (
         f"{many(len(check.pairs), 'pair')} of files that show the same picture, the nearest first, but "
