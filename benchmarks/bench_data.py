@@ -4,9 +4,10 @@
     python benchmarks/bench_data.py --develop       the same, nothing is written
 
 Every contender makes a (224, 224, 3) letterboxed square of the same files, which are drawn here: noise at
-many scales, edges and sensor noise, so that the JPEGs are as large as a camera's. Contenders take turns,
-round by round; medians and spreads of the rounds. OpenCV resizes by area, Pillow and TensorFlow bicubic and
-antialiased, Keras as its loader does by default (bilinear, not antialiased).
+many scales, edges and sensor noise, so that the small JPEGs take about 100 kB, as ImageNet's do, and the
+large ones 5 MB. Contenders take turns, round by round; medians and spreads of the rounds. OpenCV resizes by
+area, Pillow and TensorFlow bicubic and antialiased, Keras as its loader does by default (bilinear, not
+antialiased).
 
 Run it on an idle machine: the log keeps the load average that it began with.
 """
@@ -77,7 +78,7 @@ def draw(folder: Path, name: str) -> list[Path]:
     for number in range(count):
         path = folder / name / "ab"[number % 2] / f"{number:03}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(width, height, number)).save(path, quality=90)
+        Image.fromarray(picture(width, height, number)).save(path, quality=93)
         files.append(path)
     return files
 
@@ -88,13 +89,14 @@ def picture(width: int, height: int, seed: int) -> np.ndarray:
     total = np.full((height, width, 3), 115, np.float32)
     for octave in range(1, 10):
         cell = 2**octave
-        coarse = rng.normal(size=(height // cell + 2, width // cell + 2, 3)).astype(np.float32)
-        total += 2.6 * cell**0.45 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        shape = (height // cell + 2, width // cell + 2)  # mostly of light, a little of colour
+        coarse = (rng.normal(size=(*shape, 1)) + 0.3 * rng.normal(size=(*shape, 3))).astype(np.float32)
+        total += 7 * cell**0.25 * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     for _ in range(12):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         shade = tuple(int(value) for value in rng.integers(30, 220, 3))
         cv2.circle(total, centre, int(rng.integers(10, height // 4)), shade, int(rng.integers(2, 12)))
-    total += rng.normal(scale=4, size=total.shape).astype(np.float32)
+    total += rng.normal(scale=6, size=total.shape).astype(np.float32)
     return total.clip(0, 255).astype(np.uint8)
 
 
