@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headstart.data import manifest, split
@@ -211,3 +212,35 @@ def test_many_images_in_many_classes_take_a_second():
     images = made(*((f"{i:06}", str(i % 1000), i) for i in range(50_000)))
     counts = split.assign(images, 0.15, 0.15, seed=0).counts()
     assert (counts == [34, 8, 8]).all(axis=None)  # of 50: 7.5, rounded up
+
+
+# --- guesses and folds ---------------------------------------------------------------------------------
+
+
+def test_guessed_pairs_stay_together():
+    images = plain({"a": 50, "b": 50})
+    pairs = np.array([[i, i + 1] for i in range(0, 100, 2)])
+    for seed in range(5):
+        splits = split.assign(images, 0.2, 0.2, seed, pairs).table["split"].to_numpy()
+        assert (splits[pairs[:, 0]] == splits[pairs[:, 1]]).all()
+        assert set(splits) == {"train", "val", "test"}
+
+
+def test_folds_keep_groups_and_spread_each_class():
+    rows = [(f"{i:03}", "ab"[i // 3 % 5 == 0], i, f"g{i // 3}" if i < 90 else "") for i in range(200)]
+    images = made(*rows)
+    for seed in (0, 1):
+        folds = split.folds(images, 5, seed)
+        table = images.table.assign(fold=folds)
+        assert set(folds) == set(range(5))
+        assert table[table["group"] != ""].groupby("group")["fold"].nunique().max() == 1
+        spread = table.groupby(["label", "fold"]).size().unstack()
+        assert (spread.max(axis=1) - spread.min(axis=1) <= 3).all()  # of clusters of up to three
+    assert not np.array_equal(split.folds(images, 5, 0), split.folds(images, 5, 1))
+
+
+def test_too_many_folds_are_refused():
+    with pytest.raises(
+        InputError, match=r"class 'b' has too few usable images for 5 folds\. Allowed: 5 or more"
+    ):
+        split.folds(plain({"a": 10, "b": 4}), 5, seed=0)
