@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -39,6 +41,17 @@ def test_random_sizes_and_boxes(seed):
 def test_usual_and_unusual_shapes(height, width):
     image = noise(height, width)
     assert np.array_equal(resample.resized(image, 224, 168), by_pillow(image, 224, 168))
+
+
+@pytest.mark.parametrize(("height", "width"), [(9000, 3000), (3000, 9000)])
+def test_a_large_image_takes_little_more_memory(height, width):
+    image = np.zeros((height, width, 3), np.uint8)
+    resample.resized(image[:100], 10, 10)  # imports
+    tracemalloc.start()
+    resample.resized(image, 224, 224)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 * 2**20  # 324 MB if all of it were widened at once
 
 
 def test_the_mean_of_two_pixels_by_hand():

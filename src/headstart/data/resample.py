@@ -65,11 +65,16 @@ def _across(image: np.ndarray, weights: Any) -> np.ndarray:
 
 
 def _down(image: np.ndarray, weights: Any) -> np.ndarray:
-    """(H, W, 3) → (h, W, 3)."""
-    total: np.ndarray = weights @ image.reshape(len(image), -1).astype(np.int32)
-    total += 1 << (BITS - 1)
-    total >>= BITS
-    return np.clip(total, 0, 255, out=total).astype(np.uint8).reshape(len(total), -1, 3)
+    """(H, W, 3) → (h, W, 3), in strips of columns where the image is large."""
+    result = np.empty((weights.shape[0], image.shape[1], 3), np.uint8)
+    step = max(1, 4 * STRIP // len(image))
+    for start in range(0, image.shape[1], step):
+        strip = image[:, start : start + step]
+        total = weights @ strip.reshape(len(strip), -1).astype(np.int32)
+        total += 1 << (BITS - 1)
+        total >>= BITS
+        result[:, start : start + step] = np.clip(total, 0, 255, out=total).reshape(len(total), -1, 3)
+    return result
 
 
 @lru_cache(maxsize=256)
