@@ -55,11 +55,13 @@ def train(
     resume.require_free(run, data)
     clock: dict[str, float] = {}
     with _timed(clock, "prepare"):
+        from headstart.data import manifest as manifests
         from headstart.data.prepare import fingerprint, prepare
 
         manifest, ledger = prepare(str(data), config.data, config.seed)
     facts = {"config": config.to_dict(), "dataset": _dataset(manifest, fingerprint(manifest))}
-    if resume.is_finished(run, facts):
+    before = manifests.load(run.manifest) if run.manifest.exists() else manifest
+    if resume.is_finished(run, facts, manifests.changes(before, manifest)):
         note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
         return run
     _describe(manifest, ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,22 @@ def require_free(run: RunDir, data: str | Path) -> None:
         )
 
 
-def is_finished(run: RunDir, facts: dict[str, Any]) -> bool:
-    """Whether the run is done with just these options and data; another finished run is refused."""
+def is_finished(run: RunDir, facts: dict[str, Any], images: Sequence[str] = ()) -> bool:
+    """Whether the run is done with just these options and data; another finished run is refused.
+
+    `images` says which of them have changed since, in words.
+    """
     written = (run.run_json, run.report, run.model / "MANIFEST.sha256")
     if not all(path.exists() for path in written):
         return False
     before = read_facts(run)
     changed = _differences(before, facts)
     if changed:
+        more = f" and {len(images) - 5} more" if len(images) > 5 else ""
+        named = f" Images: {', '.join(map(printable, images[:5]))}{more}." if images else ""
         raise InputError(
             sentence(
-                f"{printable(run.root)} holds a run with other options or data: {'; '.join(changed)}.",
+                f"{printable(run.root)} holds a run with other options or data: {'; '.join(changed)}.{named}",
                 remedy="Choose another folder with --out, or delete this one.",
             )
         )

@@ -171,3 +171,97 @@ def test_wrong_words_get_one_line(capsys, arguments, said):
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+# --- headstart data check ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def messy(cells, tmp_path):
+    """A folder of 24 images, one of which is a copy saved anew, one broken."""
+    for label in ("blue", "007"):
+        (tmp_path / "messy" / label).mkdir(parents=True)
+        for i in range(12):
+            source = cells / "images" / f"{label} {i}.png"
+            (tmp_path / "messy" / label / source.name).write_bytes(source.read_bytes())
+    Image.open(cells / "images" / "blue 0.png").save(tmp_path / "messy" / "blue" / "again.bmp")
+    (tmp_path / "messy" / "blue" / "cut.png").write_bytes((cells / "images" / "blue 1.png").read_bytes()[:99])
+    return tmp_path / "messy"
+
+
+def test_a_check_leaves_page_ledger_and_manifest(messy, work, capsys):
+    assert headstart("data", "check", messy) == 0
+    folder = work / "runs" / "messy-check"
+    ledger = pd.read_csv(folder / "data_report.csv").set_index("path")
+    assert list(ledger.columns) == ["check", "score", "reason", "action"]
+    assert ledger.loc["blue/cut.png", ["check", "action"]].tolist() == ["truncated", "left out"]
+    copies = ledger[ledger["check"] == "near-duplicate"]
+    assert copies.index.isin(["blue/again.bmp", "blue/blue 0.png"]).tolist() == [True]
+    assert len(pd.read_parquet(folder / "manifest.parquet")) == 25
+    page = (folder / "data.html").read_text(encoding="utf-8")
+    assert "cut.png" in page
+    assert "://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    printed = capsys.readouterr().out
+    assert "25 usable images in 2 classes" in printed
+    assert "truncated" in printed
+
+
+def test_strict_exits_with_one_where_anything_is_wrong(messy, tmp_path):
+    assert headstart("data", "check", messy, "--strict") == 1
+    for name in ("cut.png", "again.bmp"):
+        (messy / "blue" / name).unlink()
+    assert headstart("data", "check", messy, "--strict", "--out", tmp_path / "out") == 0
+    (messy / ".DS_Store").touch()
+    assert headstart("data", "check", messy, "--strict", "--out", tmp_path / "out") == 0
+
+
+def test_a_check_never_writes_among_the_images(messy, capsys):
+    assert headstart("data", "check", messy, "--out", messy / "report") == 2
+    assert "into the folder of images" in capsys.readouterr().err
+    assert not (messy / "report").exists()
+
+
+def test_a_set_that_cannot_be_split_is_still_looked_at(messy, tmp_path):
+    for i in range(2, 12):
+        (messy / "007" / f"007 {i}.png").unlink()
+    assert headstart("data", "check", messy, "--out", tmp_path / "out") == 0
+    checks = set(pd.read_csv(tmp_path / "out" / "data_report.csv")["check"])
+    assert {"no-split", "tiny-class"} <= checks
+
+
+def test_an_extended_run_keeps_its_split(cells, work, tmp_path, capsys):
+    images = tmp_path / "images"
+    frame = pd.read_csv(cells / "cells.csv", dtype=str, keep_default_na=False)
+    for first, count in (("first", 9), ("second", 12)):
+        for label in ("blue", "007"):
+            (images / label).mkdir(parents=True, exist_ok=True)
+            for path in frame.loc[frame["label"] == label, "path"][:count]:
+                (images / label / (cells / path).name).write_bytes((cells / path).read_bytes())
+        extend = ["--extend", "runs/first"] if first == "second" else []
+        assert headstart("train", images, "--out", f"runs/{first}", *extend, *FAST) == 0
+    old, new = (
+        pd.read_parquet(work / "runs" / name / "manifest.parquet").set_index("sha256")["split"]
+        for name in ("first", "second")
+    )
+    assert len(old) == 18
+    assert len(new) == 24
+    assert new[old.index].equals(old)
+    assert headstart("train", images, "--out", "runs/third", "--extend", "runs/nowhere", *FAST) == 2
+    assert "--extend needs an earlier run" in capsys.readouterr().err
+
+
+def test_changed_images_of_a_finished_run_are_named(cells, tmp_path, capsys):
+    images = tmp_path / "images"
+    for label in ("blue", "007"):
+        (images / label).mkdir(parents=True)
+        for i in range(6):
+            source = cells / "images" / f"{label} {i}.png"
+            (images / label / source.name).write_bytes(source.read_bytes())
+    out = tmp_path / "run"
+    assert headstart("train", images, "--out", out, *FAST) == 0
+    test = pd.read_parquet(out / "manifest.parquet").query("split == 'test'")["path"].iloc[0]
+    Image.effect_noise((30, 30), 60).save(images / test)
+    assert headstart("train", images, "--out", out, *FAST) == 2
+    assert f"{test} has changed" in capsys.readouterr().err
+    assert headstart("evaluate", out) == 2
+    assert test in capsys.readouterr().err

@@ -78,6 +78,17 @@ def test_bad_files_are_left_out_with_their_reason(tmp_path):
     assert all("\n" not in reason and str(tmp_path) not in reason for reason in reasons)
 
 
+def test_a_name_that_says_another_format_is_named(tmp_path):
+    write(tmp_path / "a.jpg", 1, "PNG")
+    write(tmp_path / "b.JPEG", 2, "JPEG")
+    write(tmp_path / "c.dat", 3, "PNG")
+    checked = quality.check(listed(tmp_path, *((name, "x") for name in ("a.jpg", "b.JPEG", "c.dat"))))
+    assert len(checked.manifest) == 3
+    (entry,) = checked.entries
+    assert brief([entry]) == [("a.jpg", "wrong-extension", "kept")]
+    assert entry["reason"] == "It is called .jpg, and it is a PNG."
+
+
 def test_exact_duplicates_are_kept_and_named(tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         write(tmp_path / name, seed=1)

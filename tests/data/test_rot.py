@@ -110,7 +110,7 @@ def test_a_hundred_bad_files_among_a_thousand(tmp_path):
         leak = test / "cat" / f"leak{i}.jpg"
         shutil.copy(sound[20 + i], leak)
         upper = cat / f"{sound[40 + i].stem}.{sound[40 + i].suffix[1:].upper()}"
-        upper.write_bytes(encoded(30_000 + i, "PNG"))
+        upper.write_bytes(encoded(30_000 + i, upper.suffix[1:]))
         odd = os.fsencode(cat) + b"/odd\xff%d.png" % i
         with open(odd, "wb") as file:  # noqa: PTH123 - a name that is no text
             file.write(encoded(40_000 + i, "PNG"))

@@ -84,6 +84,8 @@ def _turned(thumbs: np.ndarray, near: Candidates) -> Iterator[Match]:
 
 def _cropped(thumbs: np.ndarray, crops: list[tuple[int, int, int]], load: Load) -> Iterator[Match]:
     """The candidates by window that are a part of the other picture."""
+    if not crops:
+        return
     cuts = windows()
 
     def compare(crop: tuple[int, int, int]) -> Match | None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.data import images, thumbs
+from headstart.data.formats import kind_of
 from headstart.errors import ImageError
 
 
@@ -22,6 +23,7 @@ class Facts:
         sha256: of the file's bytes.
         width: in pixels, as displayed.
         height: in pixels, as displayed.
+        kind: of its content, by Pillow's name: ``JPEG``, ``PNG``, …
         phash: perceptual hash, 64 bits as 16 hex digits, as of `imagehash.phash`.
         thumb: (SIDE, SIDE) uint8, see `thumbs.thumb`.
     """
@@ -29,6 +31,7 @@ class Facts:
     sha256: str
     width: int
     height: int
+    kind: str
     phash: str
     thumb: np.ndarray
 
@@ -42,4 +45,4 @@ def inspect(path: Path) -> Facts | ImageError:
     except ImageError as error:
         return error
     phash = str(imagehash.phash(Image.fromarray(small)))
-    return Facts(hashlib.sha256(data).hexdigest(), width, height, phash, small)
+    return Facts(hashlib.sha256(data).hexdigest(), width, height, kind_of(data), phash, small)

@@ -12,10 +12,19 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused by their header, before memory is taken for the pixels."""
 
 FORMATS = "AVIF, BMP, GIF, HEIC, JPEG, PNG, TIFF, WebP"
-SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
-}  # fmt: skip
-"""What image files are called; their content decides all the same."""
+ENDINGS = {
+    "AVIF": (".avif",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "HEIC": (".heic", ".heif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""What image files of each kind are called; their content decides all the same."""
+
+SUFFIXES = {ending for endings in ENDINGS.values() for ending in endings}
 
 # By Pillow's names. "BM" alone would take text for a bitmap: the size of its second header is telling.
 # "mif1" is said of any still picture; whether it is an AVIF stands among the compatible brands.

@@ -18,7 +18,7 @@ Action = Literal["left out", "ignored", "kept"]
 COLUMNS = {
     "path": "str",  # relative to the data's root, with forward slashes; a folder ends in one
     "check": "str",  # what was looked for, as a word: truncated, exact-duplicate, …
-    "score": "float64",  # how strongly, NaN where a check has no degrees
+    "score": "float64",  # by the check: 0 to 1 (0 is surely), grey levels, images; NaN where it has none
     "reason": "str",  # one sentence for the person who put the file there
     "action": "str",  # see `Action`
 }

@@ -83,6 +83,29 @@ def from_rows(rows: list[dict[str, object]], root: Path) -> Manifest:
     return Manifest(table, tuple(sorted(table["label"].unique())), root)
 
 
+def changes(before: Manifest, now: Manifest) -> list[str]:
+    """What became of the images between two readings of one folder, a few words an image."""
+    columns = ["sha256", "label", "split"]
+    tables = [images.table.set_index("path")[columns] for images in (before, now)]
+    both = tables[0].merge(
+        tables[1], how="outer", left_index=True, right_index=True, suffixes=("_before", "")
+    )
+    found = []
+    for path, row in both.iterrows():
+        old, new = row.to_numpy()[:3], row.to_numpy()[3:]
+        if pd.isna(new[0]):
+            found.append(f"{path} is gone or no longer usable")
+        elif pd.isna(old[0]):
+            found.append(f"{path} is new")
+        elif old[0] != new[0]:
+            found.append(f"{path} has changed")
+        elif old[1] != new[1]:
+            found.append(f"{path} was {old[1]}, is {new[1]}")
+        elif old[2] != new[2]:
+            found.append(f"{path} was in {old[2]}, is in {new[2]}")
+    return found
+
+
 def load(path: Path) -> Manifest:
     """Reads what `Manifest.save` wrote."""
     import json

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from headstart.data import ledger
+from headstart.data.formats import ENDINGS, SUFFIXES
 from headstart.data.ledger import Row
 from headstart.data.manifest import Manifest
 from headstart.data.scan import scan
@@ -22,7 +24,7 @@ class Checked:
         manifest: the usable images, with ``sha256``, ``width``, ``height`` and ``phash``.
         thumbs: (N, SIDE, SIDE) uint8, of its images in their order.
         entries: rows for the ledger: files left out (what `images.decode` refuses; ``two-labels``: the same
-            bytes in two classes), and kept ones that are an ``exact-duplicate`` or a ``name-collision``.
+            bytes in two classes), and kept ones: ``exact-duplicate``, ``wrong-extension``, ``name-collision``.
     """
 
     manifest: Manifest
@@ -43,6 +45,7 @@ def check(found: Manifest, threads: int | None = None) -> Checked:
         height=scanned.height.astype(np.int64),
         phash=pd.array(scanned.phash, dtype="str"),
     )
+    entries += _misnamed(paths, scanned.kind)
     two_labels = _two_labels(table)
     entries += _contradictions(table[two_labels])
     kept = np.flatnonzero((table["sha256"] != "").to_numpy() & ~two_labels)
@@ -73,6 +76,13 @@ def _contradictions(table: pd.DataFrame) -> Iterator[Row]:
             other = same[same["label"] != label].iloc[0]
             reason = f"The same image is {other['label']} in {other['path']}. Remove the wrong one."
             yield ledger.row(path, "two-labels", reason, "left out")
+
+
+def _misnamed(paths: pd.Series, kinds: list[str]) -> Iterator[Row]:
+    for path, kind in zip(paths, kinds, strict=True):
+        ending = PurePosixPath(path).suffix.lower()
+        if kind and ending in SUFFIXES and ending not in ENDINGS[kind]:
+            yield ledger.row(path, "wrong-extension", f"It is called {ending}, and it is a {kind}.", "kept")
 
 
 def _duplicates(table: pd.DataFrame) -> Iterator[Row]:

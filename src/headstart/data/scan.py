@@ -32,6 +32,7 @@ class Scan:
         sha256: of each file, "" where it is not a usable image.
         width: (N,) int32 pixels, as displayed.
         height: (N,) int32.
+        kind: of each file, see `Facts`.
         phash: of each file, see `Facts`.
         thumbs: (N, SIDE, SIDE) uint8, mapped from a temporary file.
         errors: what is wrong, by position.
@@ -40,6 +41,7 @@ class Scan:
     sha256: list[str]
     width: np.ndarray
     height: np.ndarray
+    kind: list[str]
     phash: list[str]
     thumbs: np.ndarray
     errors: dict[int, ImageError]
@@ -92,13 +94,13 @@ def _empty(count: int) -> Scan:
     with tempfile.TemporaryFile(dir=cache_dir()) as file:  # it lives as long as the map
         pixels = np.memmap(file, np.uint8, "w+", shape=shape) if count else np.zeros(shape, np.uint8)
     width, height = np.zeros((2, count), np.int32)
-    return Scan([""] * count, width, height, [""] * count, pixels, {})
+    return Scan([""] * count, width, height, [""] * count, [""] * count, pixels, {})
 
 
 def _put(result: Scan, at: int, facts: Facts | ImageError) -> None:
     if isinstance(facts, ImageError):
         result.errors[at] = facts
         return
-    result.sha256[at], result.phash[at] = facts.sha256, facts.phash
+    result.sha256[at], result.kind[at], result.phash[at] = facts.sha256, facts.kind, facts.phash
     result.width[at], result.height[at] = facts.width, facts.height
     result.thumbs[at] = facts.thumb

@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("kind", pa.string()),
         ("phash", pa.string()),
         ("check", pa.string()),  # "" of a usable image; else what `ImageError` says
         ("reason", pa.string()),
@@ -82,4 +83,4 @@ def _facts(row: dict[str, Any]) -> Facts | ImageError:
     if row["check"]:
         return ImageError(row["reason"], row["check"])
     pixels = np.frombuffer(row["thumb"], np.uint8).reshape(thumbs.SIDE, thumbs.SIDE)
-    return Facts(row["sha256"], row["width"], row["height"], row["phash"], pixels)
+    return Facts(row["sha256"], row["width"], row["height"], row["kind"], row["phash"], pixels)
