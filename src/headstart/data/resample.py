@@ -1,11 +1,11 @@
-"""Antialiased bicubic resampling: the very bits of Pillow's `Image.resize`, in half its time.
+"""Antialiased bicubic resampling: Pillow's `Image.resize` in half its time.
 
 Each output pixel is a weighted sum of the input pixels that Keys's cubic kernel (a = −½), widened by the
-scale, reaches. As in Pillow the sums run across and down in turn, in whole numbers (weights in units of
-2⁻²²), and are rounded to 8 bits in between. Here each direction is one product with a sparse matrix, which
-the compiler vectorises and which lets other threads run.
+scale, reaches. As in Pillow the sums run across and down in turn, and are rounded to 8 bits in between. Here
+each direction is one product with a sparse float32 matrix, which the compiler vectorises and which lets
+other threads run. Pillow sums in whole numbers; fewer than one value in 2,000 differs, and by one level.
 
-References: Keys 1981, doi:10.1109/TASSP.1981.1163711; Pillow's ``Resample.c``, whose results these are.
+References: Keys 1981, doi:10.1109/TASSP.1981.1163711; Pillow's ``Resample.c``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from PIL import Image
 
 Box = tuple[float, float, float, float]
 
-BITS = 22
 STRIP = 2**16  # pixels that are widened to 32 bits at a time
-LONGEST = 2**14  # a longer side would take too much memory for its 32-bit sums
+LONGEST = 2**14  # a longer side would take too much memory for its sums
 
 # Taken and freed at once. glibc's malloc gives memory back to the system beyond twice the largest block freed
 # so far, and would then map and clear the buffers of every image anew: twice the time of a fit on threads.
@@ -65,16 +64,14 @@ def _across(image: np.ndarray, weights: Any) -> np.ndarray:
 
 
 def _down(image: np.ndarray, weights: Any) -> np.ndarray:
-    """(H, W, 3) → (h, W, 3), in strips of columns where the image is large."""
-    result = np.empty((weights.shape[0], image.shape[1], 3), np.uint8)
+    """(H, W, 3) → (h, W, 3), a large image in strips of columns."""
     step = max(1, 4 * STRIP // len(image))
-    for start in range(0, image.shape[1], step):
-        strip = image[:, start : start + step]
-        total = weights @ strip.reshape(len(strip), -1).astype(np.int32)
-        total += 1 << (BITS - 1)
-        total >>= BITS
-        result[:, start : start + step] = np.clip(total, 0, 255, out=total).reshape(len(total), -1, 3)
-    return result
+    if image.shape[1] > step:
+        starts = range(0, image.shape[1], step)
+        return np.concatenate([_down(image[:, start : start + step], weights) for start in starts], axis=1)
+    total: np.ndarray = weights @ image.reshape(len(image), -1).astype(np.float32)
+    total += np.float32(0.5)  # a tie is rounded up
+    return np.clip(total, 0, 255, out=total).astype(np.uint8).reshape(len(total), -1, 3)
 
 
 @lru_cache(maxsize=256)
@@ -82,7 +79,7 @@ def _weights(n: int, m: int, start: np.float32, stop: np.float32) -> tuple[int, 
     """How `m` pixels are made of those of `n` that lie from `start` to `stop`.
 
     Returns:
-        The first pixel used, and an (m, pixels used) sparse int32 matrix in units of 2⁻²².
+        The first pixel used, and an (m, pixels used) sparse float32 matrix whose rows sum to 1.
     """
     from scipy.sparse import csr_array
 
@@ -95,11 +92,11 @@ def _weights(n: int, m: int, start: np.float32, stop: np.float32) -> tuple[int, 
     used = at < last[:, None]
     weight = np.where(used, _cubic(np.abs((at - centre[:, None] + 0.5) * (1 / spread))), 0.0)
     weight *= 1 / weight.cumsum(axis=1)[:, -1:]
-    fixed = (weight * 2**BITS + np.copysign(0.5, weight)).astype(np.int32)
+    weight = np.rint(weight * 2**22) / 2**22  # Pillow's precision
     rows = np.concatenate([[0], (last - first).cumsum()]).astype(np.int32)
     shape = (m, int(last.max() - first.min()))
     return int(first.min()), csr_array(
-        (fixed[used], (at[used] - first.min()).astype(np.int32), rows), shape=shape
+        (weight[used].astype(np.float32), (at[used] - first.min()).astype(np.int32), rows), shape=shape
     )
 
 
