@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headstart.data.thumbs import SIDE
+from headstart.data.thumbs import SIDE, release
 
 COSINES = 8
 NEIGHBOURS = 16  # asked for by each variant of each picture
@@ -89,6 +89,8 @@ def search(thumbs: np.ndarray) -> Iterator[tuple[int, Candidates, Candidates]]:
 def _chunks(thumbs: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(thumbs), CHUNK):
         yield start, thumbs[start : start + CHUNK].astype(np.float32)
+        if start % 16_384 == 0:
+            release(thumbs)
 
 
 def _view(chunk: np.ndarray, view: int) -> np.ndarray:

@@ -105,7 +105,8 @@ def fingerprint(images: Manifest) -> str:
 
 def _read(data: str, group_column: str) -> tuple[quality.Checked, list[Row]]:
     source = sources.read(data, group_column)
-    listed = manifest.from_rows(source.rows, source.root)
+    listed, entries = manifest.from_rows(source.rows, source.root), source.ledger
+    del source  # of a million images its rows would take half a gigabyte
     checked = quality.check(listed)
     # A class whose every file was left out must not vanish without a word.
     if lost := set(listed.class_names) - set(checked.manifest.class_names):
@@ -116,7 +117,7 @@ def _read(data: str, group_column: str) -> tuple[quality.Checked, list[Row]]:
             )
             + _left_out(checked.entries)
         )
-    return checked, [*source.ledger, *checked.entries]
+    return checked, [*entries, *checked.entries]
 
 
 def _earlier(run: Path) -> Manifest:

@@ -14,6 +14,7 @@ from headstart.data.formats import ENDINGS, SUFFIXES
 from headstart.data.ledger import Row
 from headstart.data.manifest import Manifest
 from headstart.data.scan import scan
+from headstart.data.thumbs import release
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Checked:
         manifest: the usable images, with ``sha256``, ``width``, ``height`` and ``phash``.
         thumbs: (N, SIDE, SIDE) uint8, of its images in their order.
         entries: rows for the ledger: files left out (what `images.decode` refuses; ``two-labels``: the same
-            bytes in two classes), and kept ones: ``exact-duplicate``, ``wrong-extension``, ``name-collision``.
+            bytes in two classes), and kept ones (``exact-duplicate``, ``wrong-extension``,
+            ``name-collision``).
     """
 
     manifest: Manifest
@@ -60,6 +62,7 @@ def _compact(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     if len(kept) < len(thumbs):
         for start in range(0, len(kept), 4096):
             thumbs[start : start + 4096][: len(kept) - start] = thumbs[kept[start : start + 4096]]
+            release(thumbs)
     return thumbs[: len(kept)]
 
 

@@ -7,7 +7,6 @@ only what has changed. The bytes are hashed again whenever they are used: see `i
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from headstart.data.facts import Facts, inspect
 from headstart.data.loader import ahead
 from headstart.errors import ImageError
 from headstart.progress import track
-from headstart.rundir import cache_dir
 
+RELEASE = 16_384  # files, after which the memory of their thumbnails is given back
 SHARD = 512  # files that are kept at a time: what a killed scan loses at most
 
 
@@ -34,7 +33,7 @@ class Scan:
         height: (N,) int32.
         kind: of each file, see `Facts`.
         phash: of each file, see `Facts`.
-        thumbs: (N, SIDE, SIDE) uint8, mapped from a temporary file.
+        thumbs: (N, SIDE, SIDE) uint8, see `thumbs.mapped`.
         errors: what is wrong, by position.
     """
 
@@ -59,14 +58,15 @@ def scan(paths: Sequence[str], root: Path, threads: int | None = None) -> Scan:
     keys = [seen.key(root / path, path) for path in paths]
     result = _empty(len(paths))
     missing = dict(enumerate(keys))
-    for at, facts in seen.read(folder, {key: at for at, key in missing.items()}):
-        _put(result, at, facts)
+    known = seen.read(folder, {key: at for at, key in missing.items()})
+    for done, (at, facts) in enumerate(known):
+        _put(result, at, facts, done)
         missing.pop(at, None)
     workers = threads or len(os.sched_getaffinity(0))
     found = ahead(inspect, (root / paths[at] for at in missing), workers, window=8 * workers)
     bar = track(found, "Checking images", len(paths), done=len(paths) - len(missing))
-    for at, facts in _kept(folder, missing, bar):
-        _put(result, at, facts)
+    for done, (at, facts) in enumerate(_kept(folder, missing, bar)):
+        _put(result, at, facts, done)
     return result
 
 
@@ -89,15 +89,13 @@ def _kept(
 
 
 def _empty(count: int) -> Scan:
-    shape = (count, thumbs.SIDE, thumbs.SIDE)
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=cache_dir()) as file:  # it lives as long as the map
-        pixels = np.memmap(file, np.uint8, "w+", shape=shape) if count else np.zeros(shape, np.uint8)
     width, height = np.zeros((2, count), np.int32)
-    return Scan([""] * count, width, height, [""] * count, [""] * count, pixels, {})
+    return Scan([""] * count, width, height, [""] * count, [""] * count, thumbs.mapped(count), {})
 
 
-def _put(result: Scan, at: int, facts: Facts | ImageError) -> None:
+def _put(result: Scan, at: int, facts: Facts | ImageError, done: int) -> None:
+    if done % RELEASE == 0:
+        thumbs.release(result.thumbs)
     if isinstance(facts, ImageError):
         result.errors[at] = facts
         return

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
+import tempfile
+from typing import Any
+
 import numpy as np
+
+from headstart.rundir import cache_dir
 
 SIDE = 64
 """Of a thumbnail, in pixels. A picture of any shape is stretched to a square."""
@@ -27,3 +33,25 @@ def pooled(thumbs: np.ndarray) -> np.ndarray:
     n, side, _ = thumbs.shape
     cells = thumbs.reshape(n, side // 2, 2, side // 2, 2)
     return np.asarray(cells.mean(axis=(2, 4), dtype=np.float32))
+
+
+def mapped(count: int) -> np.ndarray:
+    """(count, SIDE, SIDE) uint8 in a file that goes with the array: a million would not fit into memory."""
+    shape = (count, SIDE, SIDE)
+    if not count:
+        return np.zeros(shape, np.uint8)
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=cache_dir()) as file:
+        file.truncate(count * SIDE**2)
+        pages = mmap.mmap(file.fileno(), count * SIDE**2)
+    return np.frombuffer(pages, np.uint8).reshape(shape)
+
+
+def release(thumbs: np.ndarray) -> None:
+    """Gives back the memory that pages of a mapped array take; they are read again where they are needed."""
+    owner: Any = thumbs
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)
