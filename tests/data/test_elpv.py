@@ -71,3 +71,15 @@ def test_an_installation_without_its_files_says_the_same(monkeypatch, tmp_path):
     monkeypatch.setattr(elpv, "distribution", lambda _: Bare())
     with pytest.raises(InputError, match="not installed"):
         elpv.read_labels()
+
+
+def test_cells_come_from_44_modules_one_of_which_is_there_twice():
+    modules = elpv.pseudo_modules()
+    counts = Counter(modules.tolist())
+    assert sum(counts.values()) == 2624
+    assert len(counts) == 44 - 1
+    assert elpv.read_labels()["type"].groupby(modules).nunique().max() == 1
+    assert set(modules[1734:1784]) == set(modules[2276:2326])
+    assert counts.pop(int(modules[1734])) == 59 + 60
+    assert min(counts.values()) == 48
+    assert max(counts.values()) == 72  # runs of one type that are shorter and longer than a module

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from headstart.data.sources import Source
@@ -57,6 +58,32 @@ def read_labels() -> pd.DataFrame:
     """
     names = ["path", "probability", "type"]
     return pd.read_csv(folder() / "labels.csv", sep=r"\s+", header=None, names=names)
+
+
+MODULE = 60
+"""Cells of most modules."""
+
+TWINS = ((1734, 1784), (2276, 2326))
+"""Rows (from, to) of one module that was photographed twice, with another exposure."""
+
+
+def pseudo_modules() -> np.ndarray:
+    """(2624,) which module a cell seems to come from; the data set does not say.
+
+    Rows are in the order of modules, so stretches of one type are cut into pieces of about `MODULE` cells.
+    That gives 44, as many as the data set is from (Deitsch et al. 2019). Those that hold `TWINS` are given
+    one number, so that no cell is in two modules.
+    """
+    types = read_labels()["type"].to_numpy()
+    starts = np.flatnonzero(np.append(True, types[1:] != types[:-1]))
+    lengths = np.diff(np.append(starts, len(types)))
+    pieces = [
+        piece for length in lengths for piece in np.array_split(np.zeros(length), round(length / MODULE))
+    ]
+    numbers = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+    twins = np.unique(np.concatenate([numbers[start:stop] for start, stop in TWINS]))
+    numbers[np.isin(numbers, twins)] = twins[0]
+    return numbers
 
 
 def folder() -> Path:
