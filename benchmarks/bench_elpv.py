@@ -36,7 +36,10 @@ from headstart.provenance import hardware, versions
 from headstart.rundir import write_json
 from headstart.training import features, probe
 
-LOG = Path(__file__).parent / "results" / "elpv-frozen.json"
+RESULTS = Path(__file__).parent / "results"
+LOGS = {False: RESULTS / "elpv-frozen.json", True: RESULTS / "elpv-modules.json"}
+"""By whether modules are kept together."""
+
 FOLDS = 5
 VGG16 = specs.backbone("vgg16")
 PARTS = VGG16.parts("taps")
@@ -61,7 +64,6 @@ SETTINGS = (
     Setting("one view, 300 px", 300, 1, 0.865),
     Setting("eight views, 224 px", 224, 8, 0.875, 0.938),
     Setting("one view, 224 px, whole modules", 224, 1, whole_modules=True),
-    Setting("eight views, 224 px, whole modules", 224, 8, whole_modules=True),
 )
 
 
@@ -85,9 +87,12 @@ def main() -> None:
     parser.add_argument("--develop", action="store_true", help="seeds 0-9, nothing is written")
     figure = not parser.parse_args().develop
     seeds = range(100, 110) if figure else range(10)
-    log: Log = _opened() if figure else {"splits": {}}
+    logs: dict[bool, Log] = {
+        whole: _opened(file) if figure else {"splits": {}} for whole, file in LOGS.items()
+    }
     task, pictures = _elpv()
     for setting in SETTINGS:
+        log = logs[setting.whole_modules]
         missing = [seed for seed in seeds if f"{setting.name}, seed {seed}" not in log["splits"]]
         x = _features(pictures, setting) if missing else np.empty(0)
         for seed in missing:
@@ -95,8 +100,11 @@ def main() -> None:
             log["splits"][key] = one_split(x, task, seed, setting.whole_modules)
             print(key, log["splits"][key], flush=True)
             if figure:
-                write_json(LOG, log)
-    rows = {s.name: [log["splits"][f"{s.name}, seed {seed}"] for seed in seeds] for s in SETTINGS}
+                write_json(LOGS[setting.whole_modules], log)
+    rows = {
+        s.name: [logs[s.whole_modules]["splits"][f"{s.name}, seed {seed}"] for seed in seeds]
+        for s in SETTINGS
+    }
     for setting in SETTINGS:
         _print_row(setting, rows[setting.name])
     for setting in SETTINGS:
@@ -167,10 +175,10 @@ def _features(pictures: list[features.Image], setting: Setting) -> np.ndarray:
         return features.extract(pictures, VGG16, arrays, "taps", recipe, setting.views)
 
 
-def _opened() -> Log:
+def _opened(file: Path) -> Log:
     """The log so far. A new figure starts from committed code only, so that its commit says what ran."""
-    if LOG.exists():
-        log: Log = json.loads(LOG.read_text(encoding="utf-8"))
+    if file.exists():
+        log: Log = json.loads(file.read_text(encoding="utf-8"))
         return log
     if _git("status", "--porcelain", "--", "src", "benchmarks"):
         raise SystemExit("Commit src/ and benchmarks/ first: the log names the commit that was measured.")
