@@ -2,7 +2,7 @@
 
 >>> import headstart as hs
 >>> sorted(hs.__all__)
-['ImageClassifier', 'evaluate', 'load', 'train']
+['ImageClassifier', 'check', 'evaluate', 'load', 'train']
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.datacheck import check
     from headstart.estimator import ImageClassifier
     from headstart.pipeline import evaluate, load, train
 
 __version__ = "0.1.0"
-__all__ = ["ImageClassifier", "evaluate", "load", "train"]
+__all__ = ["ImageClassifier", "check", "evaluate", "load", "train"]
 
-_HOMES = {"ImageClassifier": "estimator", "evaluate": "pipeline", "load": "pipeline", "train": "pipeline"}
+_HOMES = {
+    "ImageClassifier": "estimator",
+    "check": "datacheck",
+    "evaluate": "pipeline",
+    "load": "pipeline",
+    "train": "pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,14 +15,14 @@ from headstart.rundir import RunDir
 
 
 def check(
-    data: str | Path, out: str | Path | None, config: DataConfig, seed: int = 0
+    data: str | Path, out: str | Path | None = None, config: DataConfig | None = None, seed: int = 0
 ) -> tuple[DataCheck, Path]:
     """Looks for all that is wrong with a data set, and leaves page, ledger and manifest in a folder.
 
     Args:
         data: as for `train`.
         out: the folder; ``runs/<name of data>-check`` by default.
-        config: how the images would be grouped and split.
+        config: how the images would be grouped and split; as `train` does by default.
         seed: of that split.
 
     Returns:
@@ -34,7 +34,7 @@ def check(
     name = sources.name(str(data))
     run = RunDir(Path(out) if out else Path("runs") / f"{name}-check")
     resume.require_outside(run, data)
-    validated(RunConfig(data=config, seed=seed))
+    config = validated(RunConfig(data=config or DataConfig(), seed=seed)).data
     found = examine(str(data), config, seed)
     found.manifest.save(run.manifest)
     ledger.save(found.ledger, run.data_report)

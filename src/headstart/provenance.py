@@ -18,6 +18,10 @@ LIBRARIES = (
     "numpy",
     "scikit-learn",
     "pillow",
+    "simplejpeg",
+    "opencv-python-headless",
+    "scipy",
+    "faiss-cpu",
     "safetensors",
 )
 

@@ -42,7 +42,7 @@ def check(
     from headstart.progress import shown
 
     with shown():
-        found, folder = datacheck.check(data, out, options or DataConfig(), seed)
+        found, folder = datacheck.check(data, out, options, seed)
     _print_check(found)
     print(f"\n  page     {printable(folder / 'data.html')}")
     print(f"  ledger   {printable(folder / 'data_report.csv')}")
