@@ -40,9 +40,9 @@ SIZE = 224
 CORES = len(os.sched_getaffinity(0))
 ROUNDS = 7
 SETS = {  # name: (width, height, kind, files)
-    "JPEG 500x400": (500, 400, "jpg", 64),
+    "JPEG 500x400": (500, 400, "jpg", 256),
     "JPEG 4000x3000": (4000, 3000, "jpg", 6),
-    "PNG 500x400": (500, 400, "png", 32),
+    "PNG 500x400": (500, 400, "png", 64),
 }
 Log = dict[str, Any]
 Load = Callable[[Path], np.ndarray]

@@ -39,18 +39,22 @@ def drawn(name, seed):
 
 
 def test_there_is_something_to_test():
-    assert [line.split()[1] for line in SHELL] == ["train", "predict"]
+    assert [line.split()[1] for line in SHELL] == ["train", "predict", "data"]
     assert len(CODE) == 2
 
 
 def test_the_commands(folder):
+    said = {}
     for line in SHELL:
         command = [sys.executable, "-m", *shlex.split(line)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        said[line.split()[1]] = done.stdout
 
-    assert done.stdout.split()[-1] == "ripe"
+    assert said["predict"].split()[-1] == "ripe"
+    assert "20 usable images in 2 classes" in said["data"]
     assert (folder / "runs" / "photos" / "report.html").exists()
+    assert (folder / "runs" / "photos-check" / "data.html").exists()
 
 
 @pytest.mark.parametrize("code", CODE)

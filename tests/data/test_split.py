@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,15 @@ def test_too_many_folds_are_refused():
         InputError, match=r"class 'b' has too few usable images for 5 folds\. Allowed: 5 or more"
     ):
         split.folds(plain({"a": 10, "b": 4}), 5, seed=0)
+
+
+def test_a_published_test_part_stays_what_it_is():
+    rows = [(f"{part}/{i}", "ab"[i % 2], i, "", part) for part in ("train", "test") for i in range(40)]
+    images = made(*rows)  # every image is in both parts
+    published = replace(images, table=images.table.assign(source="cifar10"))
+    pairs = np.array([[0, 79], [41, 2]])
+    after = split.assign(published, 0.2, 0.2, 0, pairs)
+    assert after.table.loc[images.table["split"] == "test", "split"].tolist() == ["test"] * 40
+    assert set(after.table.loc[images.table["split"] == "train", "split"]) == {"train", "val"}
+    assert set(split.assign(images, 0.2, 0.2, 0, pairs).table["split"]) == {"train", "val", "test"}
+    assert split.moved(published, after) == []

@@ -18,7 +18,9 @@ from PIL import Image
 
 Box = tuple[float, float, float, float]
 
-STRIP = 2**16  # pixels that are widened to 32 bits at a time
+STRIP = (
+    2**18
+)  # pixels that are widened to 32 bits at a time; more strips, more waiting of threads for each other
 LONGEST = 2**14  # a longer side would take too much memory for its sums
 
 # Taken and freed at once. glibc's malloc gives memory back to the system beyond twice the largest block freed
