@@ -248,12 +248,12 @@ def test_too_many_folds_are_refused():
 
 
 def test_a_published_test_part_stays_what_it_is():
-    rows = [(f"{part}/{i}", "ab"[i % 2], i, "", part) for part in ("train", "test") for i in range(40)]
-    images = made(*rows)  # every image is in both parts
+    contents = {"train": range(40), "test": range(20, 60)}  # half of the images are in both parts
+    images = made(*((f"{part}/{i}", "ab"[i % 2], i, "", part) for part, of in contents.items() for i in of))
     published = replace(images, table=images.table.assign(source="cifar10"))
-    pairs = np.array([[0, 79], [41, 2]])
+    pairs = np.array([[0, 79], [41, 2]])  # rows are ordered by path: test first
     after = split.assign(published, 0.2, 0.2, 0, pairs)
     assert after.table.loc[images.table["split"] == "test", "split"].tolist() == ["test"] * 40
     assert set(after.table.loc[images.table["split"] == "train", "split"]) == {"train", "val"}
-    assert set(split.assign(images, 0.2, 0.2, 0, pairs).table["split"]) == {"train", "val", "test"}
     assert split.moved(published, after) == []
+    assert len(split.moved(images, split.assign(images, 0.2, 0.2, 0, pairs))) >= 20

@@ -16,7 +16,6 @@ from headstart.data.ledger import Row
 from headstart.data.manifest import SPLITS, Manifest
 from headstart.errors import InputError, printable, sentence
 
-
 PUBLISHED = ("cifar10", "cifar100")
 """Sources whose test part others have published numbers on."""
 
