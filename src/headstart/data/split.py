@@ -119,8 +119,8 @@ def refuse_gaps(manifest: Manifest) -> None:
 
 def _by_class(manifest: Manifest, guesses: np.ndarray) -> dict[str, list[Cluster]]:
     """The clusters of each label, in the order of their first rows."""
-    table = manifest.table
-    numbers, _ = clusters(*_links(table, guesses))
+    table, guesses = _links(manifest.table, guesses)
+    numbers, _ = clusters(table, guesses)
     order = np.argsort(numbers, kind="stable")
     ends = np.cumsum(np.bincount(numbers, minlength=1))[:-1]
     keys = np.where(table["sha256"] == "", table["path"], table["sha256"])
