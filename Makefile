@@ -51,9 +51,12 @@ bench-elpv: install ## accuracy of frozen VGG16 on the ELPV solar cells
 bench-data: install ## images a second of decode + fit, beside OpenCV, Pillow, TensorFlow and Keras
 	@$(BIN)/python benchmarks/bench_data.py
 
+bench-scaled: install ## what decoding JPEGs at a fraction does to accuracy
+	@$(BIN)/python benchmarks/bench_scaled.py
+
 lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml --all-extras $(UPGRADE) --output-file constraints.txt --quiet \
 	  --no-config --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data lock
+.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-scaled lock

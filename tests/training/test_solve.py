@@ -131,3 +131,9 @@ def test_calibrated_loss_finds_the_temperature():
 
     assert head.calibrated_loss(3 * honest, y) == pytest.approx(head.cross_entropy(honest, y), rel=2e-3)
     assert head.cross_entropy(3 * honest, y) > 1.2 * head.cross_entropy(honest, y)
+
+
+def test_images_that_all_weigh_nothing_are_refused():
+    x, y, split = np.zeros((6, 1, 4), np.float32), np.array([0, 1] * 3), np.array(["train"] * 4 + ["val"] * 2)
+    with pytest.raises(InputError, match="Every training image has the weight 0"):
+        solve.fit(x, y, np.zeros(6), split, [Part("mean", 4)], RunConfig())

@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.backbones.specs import Part
 from headstart.config import RunConfig
+from headstart.errors import InputError, sentence
 from headstart.training import probe
 from headstart.training.head import Fitted
 
@@ -29,12 +30,18 @@ def fit(
         split: (N,) names.
         parts: of a feature vector, see `Backbone.parts`.
         config: solver, epochs, class weights and seed are read.
+
+    Raises:
+        InputError: no training image weighs anything.
     """
     from sklearn.utils.class_weight import compute_sample_weight
 
     train, val = ((x[split == name], y[split == name]) for name in ("train", "val"))
     kind = config.training.class_weight
     w = weight[split == "train"] * compute_sample_weight(None if kind == "none" else kind, train[1])
+    if not w.any():
+        line = "Every training image has the weight 0."
+        raise InputError(sentence(line, allowed="weights above 0", remedy="Mend the column of weights."))
     if config.training.solver == "keras":
         from headstart.training.epochs import fit_epochs
 
