@@ -2,7 +2,7 @@
 
     python benchmarks/bench_scaled.py
 
-Solar cells of ELPV are saved as JPEGs of 1,200 pixels, as a camera would, and answered twice by one classifier
+Solar cells of ELPV are saved as JPEGs of 1,200 pixels and answered twice by one classifier
 on frozen VGG16 features: from the fraction that `images.square` decodes, and from every pixel. Only the
 decoding differs. Takes about two minutes.
 """

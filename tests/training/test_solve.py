@@ -5,6 +5,7 @@ import pytest
 
 from headstart.backbones.specs import Part
 from headstart.config import RunConfig
+from headstart.errors import InputError
 from headstart.training import head, probe, solve
 from headstart.training.head import score
 
