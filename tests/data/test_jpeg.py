@@ -1,4 +1,4 @@
-"""JPEGs have Pillow's bits without Pillow, and at most twice the needed size is decoded at a fraction."""
+"""JPEGs have Pillow's bits without Pillow, and from twice the needed size up they are decoded at a fraction."""
 
 from __future__ import annotations
 
@@ -53,19 +53,20 @@ def test_what_is_unusual_is_left_to_pillow():
     [
         (4000, 3000, (0, 224), 8),
         (3000, 4000, (0, 224), 8),
-        (4000, 3000, (256, 0), 4),
-        (4000, 3000, (224, 224), 4),
-        (3583, 3000, (0, 224), 4),
-        (3584, 3000, (0, 224), 8),
-        (896, 600, (0, 224), 2),
-        (895, 600, (0, 224), 1),
-        (500, 400, (0, 224), 1),
+        (4000, 3000, (256, 0), 8),
+        (4000, 2000, (256, 0), 4),
+        (4000, 1700, (224, 224), 4),
+        (1791, 1500, (0, 224), 4),
+        (1792, 1500, (0, 224), 8),
+        (448, 300, (0, 224), 2),
+        (447, 300, (0, 224), 1),
+        (500, 400, (0, 224), 2),
         (10_000, 300, (256, 0), 1),
         (10_000, 300, (0, 224), 8),
         (10_000, 5, (0, 224), 4),
     ],
 )
-def test_both_sides_stay_twice_as_long_as_needed(width, height, need, by):
+def test_both_sides_stay_as_long_as_needed(width, height, need, by):
     assert jpeg.denominator(width, height, need) == by
     assert jpeg.denominator(height, width, need) == by
 
@@ -77,17 +78,17 @@ def test_a_large_jpeg_is_decoded_at_a_fraction(orientation):
     data = saved(Image.fromarray(photo(1801, 1351)), "JPEG", quality=90, exif=exif)
     shape = (1351, 1801, 3) if orientation == 1 else (1801, 1351, 3)
     assert images.decode(data).shape == shape
-    half = tuple(-(-side // 2) for side in shape[:2])
     quarter = tuple(-(-side // 4) for side in shape[:2])
-    assert images.decode(data, (0, 224)).shape[:2] == quarter
-    assert images.decode(data, (300, 0)).shape[:2] == half
+    eighth = tuple(-(-side // 8) for side in shape[:2])
+    assert images.decode(data, (0, 224)).shape[:2] == eighth
+    assert images.decode(data, (300, 0)).shape[:2] == quarter
     assert images.decode(data, (0, 901)).shape == shape
     assert images.dimensions(data) == (shape[1], shape[0])
 
 
 def test_pillow_scales_what_is_left_to_it():
     data = saved(Image.fromarray(photo(900, 600)), "JPEG", icc_profile=swapped_profile())
-    assert images.decode(data, (0, 100)).shape == (150, 225, 3)
+    assert images.decode(data, (0, 200)).shape == (150, 225, 3)
 
 
 @pytest.mark.parametrize("mode", ["letterbox", "crop", "stretch"])
@@ -99,7 +100,7 @@ def test_the_square_hardly_shows_the_fraction(tmp_path, mode):
     assert np.array_equal(small, images.square(data, 224, mode))
     whole = images.fit(images.decode(data), 224, mode)
     assert not np.array_equal(small, whole)
-    assert np.abs(small.astype(int) - whole).mean() < 0.5
+    assert np.abs(small.astype(int) - whole).mean() < 0.8
     assert np.abs(small.astype(int) - whole).max() < 12  # the padding is where it was
 
 

@@ -154,7 +154,7 @@ def decode(data: bytes, need: tuple[int, int] | None = None) -> np.ndarray:
         data: the whole file.
         need: (short side, long side) in pixels that the picture is going to be scaled down to, 0 for a
             side that follows from the other. A JPEG is then decoded at the smallest of 1/8, 1/4, 1/2 and
-            1/1 at which both are at least twice as long. None asks for every pixel.
+            1/1 at which both are at least as long. None asks for every pixel.
 
     Returns:
         (H, W, 3) uint8, sRGB, as displayed (EXIF orientation applied), contiguous and writable.

@@ -10,19 +10,19 @@ from headstart.data.colour import to_srgb
 
 
 def denominator(width: int, height: int, need: tuple[int, int]) -> int:
-    """The largest of 8, 4, 2 and 1 that leaves both sides at least twice as long as needed.
+    """The largest of 8, 4, 2 and 1 that leaves both sides at least as long as needed.
 
     Args:
         width: of the whole picture in pixels.
         height: of the whole picture in pixels.
         need: (short side, long side) in pixels that the picture is going to be scaled down to.
 
-    >>> denominator(4000, 3000, (0, 224)), denominator(895, 600, (0, 224)), denominator(896, 600, (0, 224))
+    >>> denominator(4000, 3000, (0, 224)), denominator(447, 300, (0, 224)), denominator(448, 300, (0, 224))
     (8, 1, 2)
     """
     short, long = sorted((width, height))
     for by in (8, 4, 2):
-        if short >= max(2 * need[0], 1) * by and long >= 2 * need[1] * by:
+        if short >= max(need[0], 1) * by and long >= need[1] * by:
             return by
     return 1
 
