@@ -1,4 +1,4 @@
-"""JPEGs have Pillow's bits without Pillow, and from twice the needed size up they are decoded at a fraction."""
+"""JPEGs have Pillow's bits without Pillow, and from twice the needed size up are decoded at a fraction."""
 
 from __future__ import annotations
 
