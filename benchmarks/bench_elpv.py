@@ -180,7 +180,7 @@ def _opened(file: Path) -> Log:
     if file.exists():
         log: Log = json.loads(file.read_text(encoding="utf-8"))
         return log
-    if _git("status", "--porcelain", "--", "src", "benchmarks"):
+    if _git("status", "--porcelain", "--", "src", "benchmarks/bench_elpv.py"):
         raise SystemExit("Commit src/ and benchmarks/ first: the log names the commit that was measured.")
     commit = _git("rev-parse", "HEAD")
     return {"commit": commit, "hardware": hardware(), "versions": versions(), "splits": {}}
