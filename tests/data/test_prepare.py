@@ -74,7 +74,10 @@ def test_every_file_of_a_messy_folder_is_accounted_for_once(tmp_path):
     assert dict(zip(out["path"], out["check"], strict=True)) == LEFT_OUT
     assert report.loc[report["action"] == "ignored", "path"].tolist() == ["dog/.DS_Store"]
     kept = report[report["action"] == "kept"]
-    assert kept[["path", "check"]].to_numpy().tolist() == [["dog/copy of 0.png", "exact-duplicate"]]
+    assert kept[["path", "check"]].to_numpy().tolist() == [
+        ["dog/copy of 0.png", "exact-duplicate"],
+        ["dog/jpeg in disguise.gif", "wrong-extension"],
+    ]
 
     on_disk = {os.fsencode(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
     names = [*images.table["path"], *report.loc[report["action"] != "kept", "path"]]
