@@ -27,22 +27,24 @@ def needed_part(data: bytes, kind: str) -> bytes:
     """
     if kind == "PNG":
         check_size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-        return b"".join(_checked(data))
+        pieces = list(_checked(memoryview(data)))
+        whole = sum(map(len, pieces)) == len(data)  # as it mostly is: nothing needs to be copied
+        return data if whole else b"".join(pieces)
     if kind == "WEBP":
         check_size(*_webp_size(data))
     return _without_comments(data) if kind == "GIF" else data
 
 
-def _checked(png: bytes) -> Iterator[bytes]:
+def _checked(png: memoryview) -> Iterator[memoryview | bytes]:
     """The chunks that the first picture needs, each with a true checksum (which Pillow skips for IDAT)."""
     yield png[:8]
     at, others, begun = 8, 0, False
-    while at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
+    while at + 12 <= len(png) and bytes(png[at + 4 : at + 8]) != b"IEND":
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
         if end > len(png):
             raise truncated("PNG")
-        name = png[at + 4 : at + 8]
-        if zlib.crc32(memoryview(png)[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
+        name = bytes(png[at + 4 : at + 8])
+        if zlib.crc32(png[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
             raise damaged("PNG", f"the checksum of {name.decode('ascii', 'backslashreplace')} is wrong")
         if not name[0] & 32 or name in _OF_USE:  # a capital marks what no decoder may ignore
             yield png[at:end]
@@ -54,7 +56,7 @@ def _checked(png: bytes) -> Iterator[bytes]:
                 break
             raise too_large(f"up to {MAX_CHUNKS} chunks before the pixels of a PNG", "more than that")
         at = end
-    if png.find(_END, at) < 0:
+    if _END not in bytes(png[at:]):
         raise truncated("PNG")
     yield _END
 
