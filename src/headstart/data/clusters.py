@@ -37,6 +37,13 @@ def clusters(table: pd.DataFrame, guesses: np.ndarray = NONE) -> tuple[np.ndarra
     return _connected(count, np.concatenate([firm, left])), passed_over
 
 
+def members(numbers: np.ndarray) -> list[np.ndarray]:
+    """The rows of each cluster, of the numbers that `clusters` gives."""
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers, minlength=1))[:-1]
+    return np.split(order, ends) if len(order) else []
+
+
 def _shared(column: pd.Series) -> np.ndarray:
     """(M, 2) links between rows of one value, which isn't ""; each to the first of them."""
     codes, _ = pd.factorize(column)

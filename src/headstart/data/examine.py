@@ -31,11 +31,6 @@ def examine(data: str, config: DataConfig, seed: int) -> DataCheck:
     return DataCheck(images, ledger.table([*entries, *rows]), near.pairs(found.manifest, found.matches))
 
 
-def doubtful(check: DataCheck) -> int:
-    """How many rows of the ledger speak of images, and not of files that systems leave behind."""
-    return int((check.ledger["action"] != "ignored").sum())
-
-
 def _classes(images: Manifest) -> Iterator[Row]:
     counts = images.table["label"].value_counts()
     for name, count in counts.items():

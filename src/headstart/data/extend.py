@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.data import ledger
-from headstart.data.clusters import NONE, clusters
+from headstart.data.clusters import NONE, clusters, members
 from headstart.data.ledger import Row
 from headstart.data.manifest import Manifest
 from headstart.data.split import refuse_gaps
@@ -45,7 +45,7 @@ def extend(
     numbers, _ = clusters(table, guesses)
     entries: list[Row] = []
     fresh: list[np.ndarray] = []
-    for rows in _clusters_of(numbers):
+    for rows in members(numbers):
         mine, given = rows[~old[rows]], sorted(set(splits[rows[old[rows]]]))
         if not len(mine):
             continue
@@ -59,11 +59,6 @@ def extend(
     extended = replace(manifest, table=table.assign(split=pd.Series(splits, dtype="str")))
     refuse_gaps(extended)
     return extended, entries
-
-
-def _clusters_of(numbers: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(numbers, minlength=1))[:-1])
 
 
 def _bridges(table: pd.DataFrame, rows: np.ndarray, given: list[str]) -> list[Row]:

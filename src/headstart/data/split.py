@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.data import ledger
-from headstart.data.clusters import NONE, clusters
+from headstart.data.clusters import NONE, clusters, members
 from headstart.data.ledger import Row
 from headstart.data.manifest import SPLITS, Manifest
 from headstart.errors import InputError, printable, sentence
@@ -121,12 +121,10 @@ def _by_class(manifest: Manifest, guesses: np.ndarray) -> dict[str, list[Cluster
     """The clusters of each label, in the order of their first rows."""
     table, guesses = _links(manifest.table, guesses)
     numbers, _ = clusters(table, guesses)
-    order = np.argsort(numbers, kind="stable")
-    ends = np.cumsum(np.bincount(numbers, minlength=1))[:-1]
     keys = np.where(table["sha256"] == "", table["path"], table["sha256"])
     labels, splits = table["label"].to_numpy(), table["split"].to_numpy()
     found: dict[str, list[Cluster]] = {}
-    for rows in np.split(order, ends) if len(order) else ():
+    for rows in members(numbers):
         cluster = _cluster(rows.tolist(), keys, labels, splits)
         found.setdefault(cluster.label, []).append(cluster)
     return found
