@@ -1,11 +1,15 @@
-"""A manifest of ImageNet's size in less than 2 GB of memory."""
+"""A manifest of ImageNet's size in less than 2 GB of memory, and copies among tens of thousands of pictures."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
+
+from headstart.data import duplicates
 
 MILLIONS = """
 import hashlib, resource, sys
@@ -40,3 +44,18 @@ def test_1_300_000_rows_take_less_than_2_gb(tmp_path):
     rows, gigabytes = done.stdout.split()
     assert int(rows) == 1_300_000
     assert float(gigabytes) < 2
+
+
+@pytest.mark.faults
+def test_copies_are_found_among_50_000_pictures():
+    """Here the search goes cell by cell. It took 124 seconds and 0.4 GB on two cores."""
+    rng = np.random.default_rng(0)
+    thumbs = np.empty((50_000, 64, 64), np.uint8)
+    for thumb in thumbs:
+        coarse = rng.normal(128, 60, (9, 9)).astype(np.float32)
+        thumb[:] = np.clip(cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC), 0, 255)
+    thumbs[-100:] = thumbs[:700:7, :, ::-1]
+    found = duplicates.find(thumbs, lambda at, side: cv2.resize(thumbs[at], (side, side)))
+    pairs = {tuple(sorted((match.first, match.second))) for match in found}
+    assert pairs == {(7 * k, 49_900 + k) for k in range(100)}
+    assert {match.how for match in found} == {"mirrored left to right"}
