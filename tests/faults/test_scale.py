@@ -1,4 +1,4 @@
-"""A manifest of ImageNet's size in less than 2 GB of memory, and copies among tens of thousands of pictures."""
+"""A manifest of ImageNet's size in less than 2 GB, and copies among tens of thousands of pictures."""
 
 from __future__ import annotations
 
