@@ -159,3 +159,8 @@ def test_pairs_are_kept_by_content_not_by_name(tmp_path, monkeypatch):
     assert named("one") == [({"b.png", "d.jpg"}, "saved anew")]
     monkeypatch.setattr(near, "find", None)  # the second time it is not needed
     assert named("two") == [({"y.png", "w.jpg"}, "saved anew")]
+    monkeypatch.undo()
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    (kept,) = (tmp_path / "cache" / "near").iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert named("two") == [({"y.png", "w.jpg"}, "saved anew")]  # found again

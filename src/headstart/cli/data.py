@@ -14,7 +14,7 @@ from headstart.errors import printable
 if TYPE_CHECKING:
     from headstart.data.check import DataCheck
 
-app = cyclopts.App(name="data", help="Fetch and prepare data.")
+app = cyclopts.App(name="data", help="Check, fetch and prepare data.")
 
 
 Dataset = Literal["cifar10", "cifar100"]
@@ -53,7 +53,8 @@ def _print_check(found: DataCheck) -> None:
     """Images and classes, then a line for each check that found something."""
     sizes = found.manifest.table["split"].value_counts()
     parts = ", ".join(f"{split} {sizes[split]:,}" for split in ("train", "val", "test") if split in sizes)
-    print(f"  {len(found.manifest):,} usable images in {len(found.manifest.class_names)} classes ({parts})\n")
+    classes = len(found.manifest.class_names)
+    print(f"  {len(found.manifest):,} usable images in {classes} classes{f' ({parts})' * bool(parts)}\n")
     for action in ("left out", "kept", "ignored"):
         checks = found.ledger.loc[found.ledger["action"] == action, "check"]
         for name, count in checks.value_counts().items():

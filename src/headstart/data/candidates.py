@@ -67,14 +67,14 @@ def _cuts() -> list[tuple[float, float]]:
     ]
 
 
-def search(thumbs: np.ndarray) -> Iterator[tuple[int, Candidates, Candidates]]:
+def search(thumbs: np.ndarray) -> Iterator[tuple[Candidates, Candidates]]:
     """Looks for copies of each picture among all.
 
     Args:
         thumbs: (N, SIDE, SIDE) uint8, in memory or mapped from a file.
 
     Yields:
-        Chunk by chunk: the number of pictures done, candidates by symmetry, and candidates by window.
+        Chunk by chunk: candidates by symmetry, and candidates by window.
     """
     raw = np.concatenate([_cosines(chunk, [_FULL])[:, 0, 0] for _, chunk in _chunks(thumbs)])
     centre = raw.mean(axis=0)
@@ -83,7 +83,7 @@ def search(thumbs: np.ndarray) -> Iterator[tuple[int, Candidates, Candidates]]:
         turned = np.stack([_cosines(_view(chunk, view), [_FULL])[:, 0, 0] for view in range(8)])
         near = _nearest(index, _unit(turned - centre), start)
         within = _nearest(index, _unit(_cropped(chunk) - centre), start)
-        yield start + len(chunk), near, within
+        yield near, within
 
 
 def _chunks(thumbs: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

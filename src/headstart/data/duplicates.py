@@ -51,7 +51,7 @@ def find(thumbs: np.ndarray, load: Load) -> list[Match]:
         return []
     found: dict[tuple[int, int], Match] = {}
     crops: list[tuple[int, int, int]] = []
-    for _, near, within in track(search(thumbs), "Comparing images", -(-len(thumbs) // CHUNK)):
+    for near, within in track(search(thumbs), "Comparing images", -(-len(thumbs) // CHUNK)):
         for match in _turned(thumbs, near):
             _keep(found, match)
         crops += zip(within.first.tolist(), within.second.tolist(), within.variant.tolist(), strict=True)

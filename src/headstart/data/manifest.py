@@ -90,20 +90,24 @@ def changes(before: Manifest, now: Manifest) -> list[str]:
     both = tables[0].merge(
         tables[1], how="outer", left_index=True, right_index=True, suffixes=("_before", "")
     )
-    found = []
-    for path, row in both.iterrows():
-        old, new = row.to_numpy()[:3], row.to_numpy()[3:]
-        if pd.isna(new[0]):
-            found.append(f"{path} is gone or no longer usable")
-        elif pd.isna(old[0]):
-            found.append(f"{path} is new")
-        elif old[0] != new[0]:
-            found.append(f"{path} has changed")
-        elif old[1] != new[1]:
-            found.append(f"{path} was {old[1]}, is {new[1]}")
-        elif old[2] != new[2]:
-            found.append(f"{path} was in {old[2]}, is in {new[2]}")
-    return found
+    old, new = (both[[name + end for name in columns]].fillna("").to_numpy() for end in ("_before", ""))
+    other = (old != new).any(axis=1)
+    return [
+        _change(path, *pair) for path, *pair in zip(both.index[other], old[other], new[other], strict=True)
+    ]
+
+
+def _change(path: str, old: np.ndarray, new: np.ndarray) -> str:
+    """Of (sha256, label, split), each "" where the image isn't there."""
+    if not new[0]:
+        return f"{path} is gone or no longer usable"
+    if not old[0]:
+        return f"{path} is new"
+    if old[0] != new[0]:
+        return f"{path} has changed"
+    if old[1] != new[1]:
+        return f"{path} was {old[1]}, is {new[1]}"
+    return f"{path} was in {old[2]}, is in {new[2]}"
 
 
 def load(path: Path) -> Manifest:

@@ -37,9 +37,9 @@ def near_duplicates(manifest: Manifest, pictures: np.ndarray) -> list[Match]:
     order = unique[np.argsort(hashes.iloc[unique].to_numpy())]  # by content, so that names play no part
     key = f"{VERSION} {images.DECODER}\n{content}"
     kept = cache_dir() / "near" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.parquet"
-    if kept.exists():
+    try:
         matches = [Match(**row) for row in pq.read_table(kept).to_pylist()]
-    else:
+    except (OSError, pa.ArrowException):  # not there, or damaged
         files = manifest.files
         matches = find(pictures[order], lambda at, side: _larger(files[order[at]], side))
         with atomic_file(kept) as temporary:
