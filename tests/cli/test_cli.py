@@ -297,3 +297,28 @@ def test_what_must_start_without_tensorflow_does(trained, photos, arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["predict", "RUN", "IMAGE"], 0, "red"),
+        (["predict", "RUN", "IMAGE", "--engine", "keras"], 2, "This engine cannot run here."),
+        (["train", "PHOTOS", "--out", "OUT", *FAST], 2, "Run `pip install 'headstart[cpu]'`"),
+    ],
+)
+def test_without_tensorflow_prediction_works_and_training_says_what_to_install(
+    trained, photos, tmp_path, arguments, code, words
+):
+    """As where TensorFlow was never installed: Python neither finds nor imports it."""
+    places = {"RUN": str(trained[0]), "IMAGE": str(photos / "red" / "whole.jpg"), "PHOTOS": str(photos)}
+    arguments = [places.get(a, str(tmp_path / "run") if a == "OUT" else a) for a in arguments]
+    program = "import sys; sys.modules['tensorflow'] = None; from headstart.cli import main\n"
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}main({arguments!r})"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == code, done.stderr
+    assert words in (done.stdout or done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr

@@ -2,8 +2,50 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
+
+from headstart.errors import InputError, sentence
+
+BACKENDS = {"tensorflow": "headstart[cpu]", "jax": "jax", "torch": "torch"}
+"""What Keras can train on, and what pip installs for it; the names are those of `KERAS_BACKEND`."""
+
+
+def backend() -> str:
+    """Name of the backend that Keras is to use: `KERAS_BACKEND`, or ``tensorflow``."""
+    return os.environ.get("KERAS_BACKEND") or "tensorflow"
+
+
+def has_backend() -> bool:
+    """Whether the backend that Keras is to use is installed; nothing is imported to find out."""
+    return backend() in BACKENDS and importlib.util.find_spec(backend()) is not None
+
+
+def require_backend() -> None:
+    """Refuses to go on where Keras would find no backend.
+
+    Raises:
+        InputError: `KERAS_BACKEND` names none that trains, or the one it names is not installed.
+    """
+    name = backend()
+    if name not in BACKENDS:
+        raise InputError(
+            sentence(
+                "KERAS_BACKEND names no backend that can train.",
+                allowed=", ".join(BACKENDS),
+                received=name,
+                remedy="Set it to one of these, or unset it.",
+            )
+        )
+    if not has_backend():
+        raise InputError(
+            sentence(
+                f"Keras cannot run: its backend {name} is not installed.",
+                remedy=f"Run `pip install '{BACKENDS[name]}'`, or set KERAS_BACKEND to one that is "
+                "installed; `headstart doctor` tells.",
+            )
+        )
 
 
 def keras() -> Any:
@@ -12,8 +54,12 @@ def keras() -> Any:
     The user's ``~/.keras/keras.json`` may say otherwise, so the settings are made here. TensorFlow
     writes to file descriptor 2 while it is imported whatever its log level is, which would tear
     progress bars: the descriptor points to the null device for that moment.
+
+    Raises:
+        InputError: there is no backend, see `require_backend`.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    require_backend()
+    os.environ["KERAS_BACKEND"] = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from headstart.backbones import framework
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 from headstart.errors import InputError, sentence
@@ -48,8 +49,9 @@ class EngineSpec:
 
     @property
     def installed(self) -> bool:
-        """Whether the library is there; nothing is imported to find out."""
-        return importlib.util.find_spec(self.library.split("-")[0]) is not None
+        """Whether the library is there, and for Keras its backend; nothing is imported to find out."""
+        found = importlib.util.find_spec(self.library) is not None
+        return found and (self.library != "keras" or framework.has_backend())
 
     @property
     def version(self) -> str:
