@@ -17,8 +17,9 @@ FILES = sorted((SRC / "headstart").rglob("*.py"))
 
 # A package imports only from those before it. `headstart` is __init__.py, the Python API.
 ORDER = (
-    "errors rundir resume progress config data backbones engines provenance training inference evaluation"
-    " report export serving experiments distributed datacheck pipeline estimator headstart cli __main__"
+    "errors rundir cache resume progress config data backbones engines provenance training"
+    " inference evaluation report export serving experiments distributed datacheck pipeline estimator"
+    " headstart cli __main__"
 ).split()
 
 ONLY_IN = {

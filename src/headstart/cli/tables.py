@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,3 +58,39 @@ def _print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
             value, low, high = (f"{100 * metric[key]:5.1f}" for key in ("value", "low", "high"))
             interval = f"{low} to {high} %" if low != high else "cannot be told from so few"
             print(f"  {title:<28}{value} %   {interval}")
+
+
+def print_table(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: Collection[str] = ()
+) -> None:
+    """Columns on a terminal, folded to its width; plain lines where the output goes into a file or a pipe.
+
+    Args:
+        header: names of the columns.
+        rows: a text for each column.
+        right: columns of numbers, which are set to the right.
+    """
+    if sys.stdout.isatty():
+        _print_columns(header, rows, right)
+        return
+    table = [tuple(map(printable, row)) for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for cell, width, name in zip(row, widths, header, strict=True)
+        )
+        print("  ".join(cells).rstrip())
+
+
+def _print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: Collection[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in header:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(table)

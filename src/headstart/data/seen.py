@@ -55,7 +55,10 @@ def key(path: Path, relative: str) -> bytes:
 def read(folder: Path, wanted: Mapping[bytes, int]) -> Iterator[tuple[int, Facts | ImageError]]:
     """Yields what is known of the files in `wanted`, with their positions there."""
     for shard in sorted(folder.glob("*.arrow")):
-        content = shard.read_bytes()
+        try:
+            content = shard.read_bytes()
+        except FileNotFoundError:
+            continue  # the cache was cleared a moment ago
         if hashlib.sha256(content).hexdigest()[:32] != shard.stem:
             continue  # of a damaged shard everything is read again
         for row in pa.ipc.open_file(pa.BufferReader(content)).read_all().to_pylist():

@@ -79,7 +79,10 @@ class Store:
     def _read(self, shard: Path) -> None:
         from safetensors.numpy import load
 
-        content = shard.read_bytes()
+        try:
+            content = shard.read_bytes()
+        except FileNotFoundError:
+            return  # the cache was cleared a moment ago
         if hashlib.sha256(content).hexdigest()[:32] != shard.stem:
             return  # a damaged shard is computed again
         tensors = load(content)
