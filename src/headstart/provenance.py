@@ -19,6 +19,8 @@ LIBRARIES = (
     "scikit-learn",
     "pillow",
     "simplejpeg",
+    "deflate",
+    "pyspng",
     "opencv-python-headless",
     "scipy",
     "faiss-cpu",
