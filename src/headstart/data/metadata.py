@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
+import deflate
 from PIL import Image
 
 from headstart.data.formats import MAX_PIXELS, check_size, damaged, too_large, truncated
@@ -15,7 +15,7 @@ MAX_CHUNKS = 1000
 # What is kept of a PNG beside its critical chunks. Text may unpack to any size and frames are without
 # end; neither is needed.
 _OF_USE = {b"tRNS", b"iCCP", b"eXIf"}
-_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 def needed_part(data: bytes, kind: str) -> bytes:
@@ -44,7 +44,7 @@ def _checked(png: memoryview) -> Iterator[memoryview | bytes]:
         if end > len(png):
             raise truncated("PNG")
         name = bytes(png[at + 4 : at + 8])
-        if zlib.crc32(png[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
+        if deflate.crc32(png[at + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
             raise damaged("PNG", f"the checksum of {name.decode('ascii', 'backslashreplace')} is wrong")
         if not name[0] & 32 or name in _OF_USE:  # a capital marks what no decoder may ignore
             yield png[at:end]
@@ -56,9 +56,9 @@ def _checked(png: memoryview) -> Iterator[memoryview | bytes]:
                 break
             raise too_large(f"up to {MAX_CHUNKS} chunks before the pixels of a PNG", "more than that")
         at = end
-    if _END not in bytes(png[at:]):
+    if PNG_END not in bytes(png[at:]):
         raise truncated("PNG")
-    yield _END
+    yield PNG_END
 
 
 def _without_comments(gif: bytes) -> bytes:
@@ -134,10 +134,12 @@ def _pieces(data: bytes, kind: str) -> Iterator[bytes]:
     yield data[at:]
 
 
-def orientation(image: Image.Image) -> int:
-    """EXIF's 1 to 8; broken EXIF, or a value of its own making, is 1."""
+def orientation(image: Image.Image, data: bytes) -> int:
+    """EXIF's 1 to 8 of an image that was opened from `data`; broken or unknown values are 1."""
     if image.format == "TIFF":
         return 1  # Pillow turns it while loading
+    if image.format == "PNG" and b"eXIf" not in data:
+        return 1  # Pillow would decode every pixel to see whether some follows them
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # noqa: BLE001 - bad EXIF never loses the pixels
