@@ -55,10 +55,14 @@ def locked() -> dict[str, str]:
 def test_the_lock_pins_and_hashes_all_that_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["demo"], *extras["dev"]]
+    locked_extras = [name for name in extras if name != "gpu"]
+    asked = [*project["dependencies"], *(one for name in locked_extras for one in extras[name])]
     blocks = locked()
     assert {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in asked} - blocks.keys() == set()
     assert [name for name, block in blocks.items() if "--hash=sha256:" not in block] == []
+    assert {"tensorflow", *(name for name in blocks if name.startswith("nvidia"))} & blocks.keys() == set()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"$(addprefix --extra ,{' '.join(sorted(locked_extras))})" in makefile
 
 
 @pytest.fixture(scope="module")
