@@ -18,7 +18,7 @@ FILES = sorted((SRC / "headstart").rglob("*.py"))
 # A package imports only from those before it. `headstart` is __init__.py, the Python API.
 ORDER = (
     "errors rundir cache resume progress config data backbones engines provenance training"
-    " inference evaluation report export serving experiments distributed datacheck pipeline estimator"
+    " inference evaluation report export serving experiments distributed datacheck stages pipeline estimator"
     " headstart cli __main__"
 ).split()
 

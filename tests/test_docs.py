@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -99,6 +100,6 @@ def test_the_guide_has_a_row_for_every_option() -> None:
         for row in re.findall(r"^\| `--.*?\|", guide, re.MULTILINE)
         for name in re.findall(r"--[a-z-]+", row)
     }
-    nested = RunConfig().to_dict()
+    nested = asdict(RunConfig())
     names = {"seed", *(name for section in nested.values() if isinstance(section, dict) for name in section)}
     assert told == {"--" + name.replace("_", "-") for name in names} | {"--out", "--config"}

@@ -6,8 +6,10 @@ Precedence: default < file < command line. A config describes; it does not act.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
 from cyclopts import Parameter
 
@@ -15,9 +17,16 @@ from headstart.errors import InputError, sentence
 
 Fit = Literal["letterbox", "crop", "stretch"]
 NearDuplicates = Literal["together", "ignore"]
-Head = Literal["taps", "gap"]
-Strategy = Literal["frozen"]
+TrainedHead = Literal["taps", "gap", "vgg"]
+Head = Literal["auto", "taps", "gap", "vgg"]
+Pixels = Literal["imagenet", "unit"]
+Strategy = Literal["frozen", "finetune", "scratch"]
 Solver = Literal["lbfgs", "keras"]
+Optimizer = Literal["adamw", "adam", "sgd"]
+Loss = Literal["crossentropy", "focal"]
+Augmentation = Literal["auto", "none", "flip", "photo", "dihedral", "strong"]
+Mix = Literal["none", "mixup", "cutmix"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 ClassWeight = Literal["none", "balanced"]
 Engine = Literal["auto", "keras", "openvino", "openvino-bf16", "ncnn"]
 Backbone = Literal["vgg16", "vgg-tiny"]
@@ -56,8 +65,9 @@ class ModelConfig:
     """Pretrained network. `vgg-tiny` has random weights and serves smoke tests."""
     weights: str = ""
     """File with the backbone's weights in Keras's .h5 layout; found or downloaded when empty."""
-    head: Head = "taps"
-    """`taps`: mean and max of three depths. `gap`: mean and max of the last map."""
+    head: Head = "auto"
+    """`taps`: mean and max of three depths. `gap`: of the last map. `vgg`: dense 4096, 4096, as in the paper.
+    `auto`: `taps` for a frozen backbone, else `gap`."""
     views: Views = 1
     """1, or 8: the rotations and mirror images of each picture are averaged."""
     engine: Engine = "auto"
@@ -70,13 +80,60 @@ class TrainConfig:
     """How the head is trained."""
 
     strategy: Strategy = "frozen"
-    """`frozen`: the backbone stays as it is, the head is trained on its features."""
+    """`frozen`: the head alone. `finetune`: then the top blocks with it. `scratch`: all, from nothing."""
+    unfreeze: str = "auto"
+    """What `finetune` trains: `block5`, `block4` and what follows, a number of convolutions, or `all`."""
     solver: Solver = "lbfgs"
-    """`lbfgs`: exact, regularisation chosen on validation. `keras`: epochs with early stopping."""
-    epochs: int = 100
-    """Most epochs of `--solver keras`; early stopping ends sooner."""
+    """Of the head: `lbfgs`: exact, regularisation chosen on validation. `keras`: epochs."""
+    epochs: int = 0
+    """Most epochs of the last phase; early stopping ends sooner. 0: as many as the strategy usually needs."""
+    batch_size: int = 32
+    """Images in a step."""
+    optimizer: Optimizer = "adamw"
+    """Takes the steps; `adamw` with weight decay on kernels."""
+    learning_rate: float = 0.0
+    """At its highest, after the warm-up; a cosine then leads to zero. 0: what the strategy usually needs."""
+    warmup: float = 0.1
+    """Share of the steps in which the rate rises."""
+    weight_decay: float = 0.01
+    """Of kernels, as AdamW counts it."""
+    clip_norm: float = 1.0
+    """Longest gradient of a step; 0: none."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    dropout: float = 0.0
+    """Share of the inputs that each dense layer loses in training."""
+    patience: int = 5
+    """Epochs without a lower validation loss before it stops; the best epoch's weights are kept. 0: never."""
+    average: float = 0.0
+    """Momentum of an average of the weights over the steps, such as 0.99, which is then used. 0: none."""
+    loss: Loss = "crossentropy"
+    """`focal` looks harder at what is hard (Lin et al. 2017)."""
     class_weight: ClassWeight = "none"
     """`balanced` weighs classes inversely to their number of images."""
+    augment: Augmentation = "auto"
+    """How training images are varied (docs/augmentation.md). `auto`: `dihedral` with --views 8, else none."""
+    augment_views: int = 0
+    """Variants of each image, one an epoch in turn; below the frozen part they are cached. 0: as fits."""
+    mix: Mix = "none"
+    """Blends images and their labels above the frozen part."""
+    precision: Precision = "auto"
+    """Of the steps. `auto`: half precision where the hardware gains by it."""
+    time_limit: str = ""
+    """Such as `10m` or `2h`: as many epochs as fit, and the best model so far on validation."""
+
+
+@Parameter(name="*", group="Running")
+@dataclass(frozen=True)
+class RunningConfig:
+    """What changes nothing about the result; not part of what a run is compared by."""
+
+    cache_gb: float = 20.0
+    """Most disk (10⁹ bytes) for tensors at the frozen boundary; beyond it they are computed every epoch."""
+    tensorboard: bool = False
+    """Also write the curves for TensorBoard, into the run's folder `tensorboard`."""
+    force: bool = False
+    """Train again where the run holds other options, data or versions."""
 
 
 @Parameter(name="*", group="Evaluation")
@@ -97,12 +154,13 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
+    running: RunningConfig = field(default_factory=RunningConfig)
     seed: int = 0
     """Settles the split, the initial weights and the order of training."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as in ``run.json``."""
-        return asdict(self)
+        """Nested plain values, as in ``run.json``: all that decides the result."""
+        return {name: value for name, value in asdict(self).items() if name != "running"}
 
     @classmethod
     def from_options(cls, **options: Any) -> RunConfig:
@@ -131,9 +189,19 @@ class RunConfig:
         return validated(cls(seed=seed, **sections))
 
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "image_size": (32, 1024), "epochs": (0, 10_000), "batch_size": (1, 4096), "learning_rate": (0, 1e12),
+    "warmup": (0, 0.9), "weight_decay": (0, 10), "clip_norm": (0, 1e6), "label_smoothing": (0, 0.5),
+    "dropout": (0, 0.9), "patience": (0, 10_000), "average": (0, 0.99999), "augment_views": (0, 255),
+    "top_k": (1, 1_000_000), "cache_gb": (0, 1e6), "seed": (0, 2**32 - 1),
+}  # fmt: skip
+"""Lowest and highest value of each number."""
+
+
 def validated(config: RunConfig) -> RunConfig:
     """Returns `config`, or raises InputError with the first value that cannot be used."""
-    for section in (config.data, config.model, config.training, config.evaluation):
+    sections = (config.data, config.model, config.training, config.evaluation, config.running)
+    for section in sections:
         _check_choices(section)
     data = config.data
     for name in ("val", "test"):
@@ -141,17 +209,35 @@ def validated(config: RunConfig) -> RunConfig:
             _refuse(name, "a share between 0 and 1", getattr(data, name))
     if data.val + data.test >= 1:
         _refuse("val + --test", "less than 1, so that something is left to train on", data.val + data.test)
-    if not 32 <= data.image_size <= 1024:
-        _refuse("image-size", "32 to 1024 pixels", data.image_size)
-    for name, value in (("epochs", config.training.epochs), ("top-k", config.evaluation.top_k)):
-        if value < 1:
-            _refuse(name, "1 or more", value)
-    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+    if type(config.seed) is not int:
         _refuse("seed", "0 to 4294967295", config.seed)
+    values = {name: value for part in (*sections, config) for name, value in vars(part).items()}
+    for name, (low, high) in LIMITS.items():
+        if not low <= values[name] <= high:
+            _refuse(name, f"{low:.15g} to {high:.15g}", values[name])
+    seconds(config.training.time_limit)
     return config
 
 
-def _check_choices(section: DataConfig | ModelConfig | TrainConfig | EvalConfig) -> None:
+def seconds(limit: str) -> float:
+    """What ``--time-limit`` means; infinity where it is empty.
+
+    >>> seconds("90"), seconds("10m"), seconds("1.5h")
+    (90.0, 600.0, 5400.0)
+    """
+    if not limit:
+        return math.inf
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", limit)
+    value = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not value:
+        _refuse("time-limit", "a number with s, m or h, such as 90s, 10m or 1.5h", limit)
+    return value
+
+
+Section = DataConfig | ModelConfig | TrainConfig | EvalConfig | RunningConfig
+
+
+def _check_choices(section: Section) -> None:
     types = get_type_hints(type(section))
     for item in fields(section):
         value = getattr(section, item.name)
@@ -163,7 +249,7 @@ def _check_choices(section: DataConfig | ModelConfig | TrainConfig | EvalConfig)
             _refuse(item.name, ", ".join(map(str, choices)), value)
 
 
-def _refuse(name: str, allowed: str, received: object) -> None:
+def _refuse(name: str, allowed: str, received: object) -> NoReturn:
     option = "--" + name.replace("_", "-")
     raise InputError(
         sentence(

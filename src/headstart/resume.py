@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from headstart.errors import InputError, printable, sentence
 from headstart.rundir import RunDir
@@ -44,26 +44,47 @@ def require_free(run: RunDir, data: str | Path) -> None:
         )
 
 
-def is_finished(run: RunDir, facts: dict[str, Any], images: Sequence[str] = ()) -> bool:
-    """Whether the run is done with just these options and data; another finished run is refused.
+Standing = Literal["new", "unfinished", "finished"]
 
-    `images` says which of them have changed since, in words.
+
+def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), force: bool = False) -> Standing:
+    """Where a run directory stands with these options and data.
+
+    Args:
+        run: its place.
+        facts: ``config`` and ``dataset``; ``versions`` and ``hardware``, which count until it is finished.
+        images: those that have changed since, in words.
+        force: begin anew where options or data differ, and go on where only versions do.
+
+    Raises:
+        InputError: it holds a run with others, and `force` isn't given.
     """
-    written = (run.run_json, run.report, run.model / "MANIFEST.sha256")
-    if not all(path.exists() for path in written):
-        return False
+    if not run.run_json.exists():
+        return "new"
     before = read_facts(run)
-    changed = _differences(before, facts)
-    if changed:
-        more = f" and {len(images) - 5} more" if len(images) > 5 else ""
-        named = f" Images: {', '.join(map(printable, images[:5]))}{more}." if images else ""
-        raise InputError(
-            sentence(
-                f"{printable(run.root)} holds a run with other options or data: {'; '.join(changed)}.{named}",
-                remedy="Choose another folder with --out, or delete this one.",
-            )
+    written = (run.run_json, run.report, run.model / "MANIFEST.sha256")
+    finished = before.get("finished") is True and all(path.exists() for path in written)
+    changed = _differences(before, {name: facts[name] for name in ("config", "dataset")})
+    newer = [] if finished else _differences(before, _under(facts))
+    if not changed and not newer:
+        return "finished" if finished else "unfinished"
+    if force:
+        return "new" if changed else "unfinished"
+    more = f" and {len(images) - 5} more" if len(images) > 5 else ""
+    named = f" Images: {', '.join(map(printable, images[:5]))}{more}." if images else ""
+    what = "other options or data" if changed else "other versions"
+    raise InputError(
+        sentence(
+            f"{printable(run.root)} holds a run with {what}: {'; '.join(changed + newer)}.{named}",
+            remedy="Choose another folder with --out, delete this one, or take it over with --force.",
         )
-    return True
+    )
+
+
+def _under(facts: dict[str, Any]) -> dict[str, Any]:
+    """Under what a run computes its bits: versions, and how many cores share the sums."""
+    found = {name: facts[name] for name in ("versions",) if name in facts}
+    return found | {"hardware": {"cores": facts["hardware"]["cores"]} if "hardware" in facts else {}}
 
 
 def read_facts(run: RunDir) -> dict[str, Any]:
@@ -113,7 +134,9 @@ def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") ->
     """
     found = []
     for key, value in now.items():
-        old = before.get(key)
+        if key not in before:  # an option that the version before didn't have
+            continue
+        old = before[key]
         if isinstance(value, dict) and isinstance(old, dict):
             found += _differences(old, value, f"{path}{key}.")
         elif old != value:

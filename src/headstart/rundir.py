@@ -42,6 +42,11 @@ class RunDir:
         return self.root / "history.csv"
 
     @property
+    def checkpoints(self) -> Path:
+        """What resume needs; gone when the run is finished."""
+        return self.root / "checkpoints"
+
+    @property
     def model(self) -> Path:
         """The bundle."""
         return self.root / "model"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.backbones import classifier, specs, vgg, weights
+from headstart.backbones import classifier, heads, specs, vgg, weights
 from headstart.backbones.framework import keras
 from headstart.errors import InputError
 
@@ -22,8 +22,8 @@ def test_the_table_has_the_paper_s_size():
     assert parameters == 14_714_688  # without the top, as Keras counts it
     assert VGG16.last_map == "block5_conv3"
     assert VGG16.taps("taps") == ("block3_pool", "block4_pool", "block5_conv3")
-    assert VGG16.width("taps") == 2 * (256 + 512 + 512)
-    assert VGG16.width("gap") == 2 * 512
+    assert VGG16.width("taps", 224) == 2 * (256 + 512 + 512)
+    assert VGG16.width("gap", 224) == 2 * 512
 
 
 def test_last_map_equals_keras_applications(imagenet):
@@ -77,18 +77,18 @@ def test_published_weights_start_as_published(imagenet):
     )
 
 
-@pytest.mark.parametrize("boundary", ["block3_pool", "block4_pool", "block5_conv1"])
-def test_above_of_below_is_the_whole(boundary):
-    arrays = _tiny_classifier("gap")
-    model = classifier.build_classifier(TINY, "gap", 64, arrays)
+@pytest.mark.parametrize("head", ["taps", "gap", "vgg"])
+@pytest.mark.parametrize("unfreeze", ["block5", "block4", "2", "all"])
+def test_above_of_below_is_the_whole(unfreeze, head):
+    model = classifier.build_classifier(TINY, head, 64, _tiny_classifier(head))
     images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    boundary = TINY.boundary(unfreeze)
 
-    below, above = classifier.cut(model, boundary)
+    below, above = classifier.cut(model, boundary, TINY.frozen_taps(head, boundary))
 
+    expected = model.predict(images, verbose=0)
     np.testing.assert_allclose(
-        above.predict(below.predict(images, verbose=0), verbose=0),
-        model.predict(images, verbose=0),
-        rtol=1e-5,
+        above.predict(below.predict(images, verbose=0), verbose=0), expected, rtol=1e-5
     )
 
 
@@ -101,16 +101,26 @@ def test_a_cut_that_the_head_goes_around_is_refused():
         classifier.cut(model, "block9_pool")
 
 
-def test_freeze_leaves_only_what_is_above_trainable():
-    model = classifier.build_classifier(TINY, "gap", 64, _tiny_classifier("gap"))
+@pytest.mark.parametrize(
+    ("unfreeze", "boundary"),
+    [
+        ("block5", "block4_pool"), ("block3", "block2_pool"), ("all", "image"), ("1", "block5_conv2"),
+        ("3", "block4_pool"), ("4", "block4_conv2"), ("13", "image"),
+    ],
+)  # fmt: skip
+def test_the_boundary_lies_below_what_is_trained(unfreeze, boundary):
+    assert VGG16.boundary(unfreeze) == boundary
 
-    classifier.freeze(model, "block4_pool")
 
-    trained = [variable.path for variable in model.trainable_variables]
-    assert trained == ["block5_conv1/kernel", "block5_conv1/bias", "logits/kernel", "logits/bias"]
+@pytest.mark.parametrize("unfreeze", ["block6", "0", "14", "top", ""])
+def test_what_is_no_part_of_the_network_is_refused(unfreeze):
+    with pytest.raises(InputError, match=r"from 1 to 13\. Received"):
+        VGG16.boundary(unfreeze)
 
 
 def _tiny_classifier(head):
     rng = np.random.default_rng(2)
-    kernel = rng.normal(size=(TINY.width(head), 3)).astype(np.float32)
-    return weights.random(TINY, 0) | {"head/kernel": kernel, "head/bias": np.zeros(3, np.float32)}
+    drawn = heads.random(TINY, head, 64, 3, 2)
+    return weights.random(TINY, 0) | {
+        k: v + rng.normal(size=v.shape).astype(v.dtype) for k, v in drawn.items()
+    }

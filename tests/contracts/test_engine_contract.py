@@ -24,14 +24,14 @@ def features(name, head, batch):
     return np.array(list(run_batches(engine, batch)))
 
 
-@pytest.mark.parametrize("head", ["taps", "gap"])
+@pytest.mark.parametrize("head", ["taps", "gap", "vgg"])
 def test_equals_keras(name, head):
     expected = features("keras", head, images)
 
     actual = features(name, head, images)
 
     assert actual.dtype == np.float32
-    assert actual.shape == (11, TINY.width(head))
+    assert actual.shape == (11, TINY.width(head, SIZE))
     assert np.abs(actual - expected).max() <= RELATIVE[ENGINES[name].precision] * np.abs(expected).max()
 
 

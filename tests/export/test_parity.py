@@ -21,6 +21,7 @@ def spec(views=1, engine="ncnn", precision="f32-winograd"):
         backbone="vgg-tiny",
         head="taps",
         taps=TINY.taps("taps"),
+        pixels="imagenet",
         boundary=TINY.last_map,
         image_size=40,
         fit="letterbox",
@@ -42,7 +43,7 @@ def contents(tmp_path_factory):
 
 
 def arrays(seed=0):
-    kernel = np.random.default_rng(seed).normal(size=(TINY.width("taps"), 3)) * 5e-4
+    kernel = np.random.default_rng(seed).normal(size=(TINY.width("taps", 40), 3)) * 5e-4
     return weights.random(TINY, seed) | {
         "head/kernel": kernel.astype(np.float32),
         "head/bias": np.zeros(3, np.float32),

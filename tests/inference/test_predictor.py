@@ -31,6 +31,7 @@ def predictor(folder, views=1, temperature=1.0):
         backbone="vgg-tiny",
         head="taps",
         taps=TINY.taps("taps"),
+        pixels="imagenet",
         boundary=TINY.last_map,
         image_size=48,
         fit="letterbox",

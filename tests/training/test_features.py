@@ -40,7 +40,7 @@ def test_views_are_the_symmetries_of_the_square():
 
     x = extract(wanted, views=8)
 
-    assert x.shape == (2, 8, TINY.width("taps"))
+    assert x.shape == (2, 8, TINY.width("taps", SIZE))
     for image, row in zip(wanted, x, strict=True):
         for view in range(8):
             np.testing.assert_array_equal(
@@ -121,4 +121,4 @@ def test_a_file_that_changes_meanwhile_does_not_enter_the_cache(tmp_path):
 def kept(wanted):
     recipe = features.recipe(TINY, weights.random(TINY, 0), "taps", SIZE, "letterbox", "ncnn")
     keys = {bytes.fromhex(image.sha256) + b"\0" for image in wanted}
-    return features.Store(recipe, TINY.width("taps"), keys).vectors
+    return features.Store(recipe, keys).vectors

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headstart.backbones import vgg
+from headstart.backbones import heads, vgg
 from headstart.backbones.framework import keras
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
@@ -23,12 +23,11 @@ class KerasOperations:
         self.size = size
 
     def image(self) -> Any:
-        self.input = self.keras.Input((self.size, self.size, 3), dtype="uint8", name="image")
-        return self.input
+        return self.keras.Input((self.size, self.size, 3), dtype="uint8", name="image")
 
-    def centre(self, x: Any, mean: tuple[float, float, float]) -> Any:
-        offset = [-value for value in mean]
-        return self.keras.layers.Rescaling(1.0, offset=offset, name="centre")(x)
+    def centre(self, x: Any, mean: tuple[float, float, float], scale: float) -> Any:
+        offset = [-value * scale for value in mean]
+        return self.keras.layers.Rescaling(scale, offset=offset, name="centre")(x)
 
     def conv(self, x: Any, name: str, channels: int) -> Any:
         return self.keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=name)(x)
@@ -43,6 +42,9 @@ class KerasOperations:
             layers.GlobalMaxPooling2D(name=f"{name}_max")(x),
         ]
 
+    def flatten(self, x: Any, name: str) -> Any:
+        return self.keras.layers.Flatten(name=name)(x)
+
     def join(self, parts: list[Any]) -> Any:
         return self.keras.layers.Concatenate(name="features")(parts)
 
@@ -50,55 +52,88 @@ class KerasOperations:
 def build_features(spec: Backbone, head: str, size: int, arrays: Arrays) -> Any:
     """Returns the Keras model (B, size, size, 3) uint8 → (B, D) float32 with `arrays` loaded."""
     operations = KerasOperations(size)
-    features = vgg.features(spec, spec.taps(head), operations)
-    model = keras().Model(operations.input, features, name=spec.name.replace("-", "_"))
+    tensors = vgg.graph(spec, head, operations)
+    model = keras().Model(tensors["image"], tensors["features"], name=spec.name.replace("-", "_"))
     for name, _, _ in vgg.conv_names(spec):
         model.get_layer(name).set_weights([arrays[f"{name}/kernel"], arrays[f"{name}/bias"]])
     return model
 
 
-def build_classifier(spec: Backbone, head: str, size: int, arrays: Arrays) -> Any:
+def build_classifier(spec: Backbone, head: str, size: int, arrays: Arrays, dropout: float = 0.0) -> Any:
     """Returns the flat Keras model from uint8 images to (B, C) logits.
 
-    `arrays` holds ``<conv>/kernel`` (3, 3, in, out), ``<conv>/bias`` (out,), ``head/kernel`` (D, C) and
-    ``head/bias`` (C,).
+    Args:
+        spec: the backbone.
+        head: `taps`, `gap` or `vgg`.
+        size: side of the images in pixels.
+        arrays: ``<conv>/kernel`` (3, 3, in, out), ``<conv>/bias`` (out,), and those of the head.
+        dropout: share of its inputs that each dense layer loses in training; no layer where it is 0.
     """
     base = build_features(spec, head, size, arrays)
-    classes = arrays["head/bias"].shape[0]
-    dense = keras().layers.Dense(classes, name="logits")
-    model = keras().Model(base.input, dense(base.output), name=base.name)
-    dense.set_weights([arrays["head/kernel"], arrays["head/bias"]])
-    return model
+    x = base.get_layer("flatten").output if head == "vgg" else base.output
+    return keras().Model(base.input, _dense(x, spec, head, arrays, dropout), name=base.name)
 
 
-def freeze(model: Any, boundary: str) -> None:
-    """Makes everything up to and including the layer `boundary` untrainable, the rest trainable."""
-    below = keras().Model(model.input, model.get_layer(_known(model, boundary)).output)
-    frozen = {layer.name for layer in below.layers}
+def build_head(spec: Backbone, head: str, arrays: Arrays, dropout: float = 0.0) -> Any:
+    """Returns the Keras model from the features that `head` reads to (B, C) logits."""
+    first = "fc1" if heads.hidden(spec, head) else "head"
+    x = keras().Input((len(arrays[f"{first}/kernel"]),), name="features")
+    return keras().Model(x, _dense(x, spec, head, arrays, dropout))
+
+
+def _dense(x: Any, spec: Backbone, head: str, arrays: Arrays, dropout: float) -> Any:
+    """Logits of features, by dense layers that hold the arrays of `head`."""
+    layers = keras().layers
+    for name, width in (*heads.hidden(spec, head), ("head", arrays["head/bias"].shape[0])):
+        last = name == "head"
+        if dropout:
+            x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        layer = layers.Dense(
+            width,
+            None if last else "relu",
+            name="logits" if last else name,
+            dtype="float32" if last else None,
+        )
+        x = layer(x)
+        layer.set_weights([arrays[f"{name}/kernel"], arrays[f"{name}/bias"]])
+    return x
+
+
+def trained_arrays(model: Any) -> Arrays:
+    """The arrays of a classifier that `build_classifier` made, or of the part above a cut, by name."""
+    found: Arrays = {}
     for layer in model.layers:
-        layer.trainable = layer.name not in frozen
+        if weights := layer.get_weights():
+            name = "head" if layer.name == "logits" else layer.name
+            found |= {f"{name}/kernel": weights[0], f"{name}/bias": weights[1]}
+    return found
 
 
-def cut(model: Any, boundary: str) -> tuple[Any, Any]:
+def cut(model: Any, boundary: str, taps: tuple[str, ...] = ()) -> tuple[Any, Any]:
     """Cuts a classifier at one tensor: `above(below(x))` equals `model(x)`, layers are shared.
 
-    What lies `below` can be computed once per image; `above` is what a phase trains.
+    What lies `below` can be computed once per image; `above` is what a phase trains. Where the head reads
+    `taps` at the boundary or below it, their means and maxima are further outputs and inputs, in the order
+    of the features.
 
     Raises:
-        InputError: some path from the image to the logits goes around `boundary`, as with the head
-            ``taps`` and a boundary above its first tap.
+        InputError: there is no such tensor, or some path from the image to the logits goes around it.
     """
-    tensor = model.get_layer(_known(model, boundary)).output
+    k = keras()
+    if boundary == "image":
+        return k.Model(model.input, model.input), model
+    names = [boundary, *(f"{tap}_{kind}" for tap in taps for kind in ("mean", "max"))]
+    tensors = [model.get_layer(_known(model, name)).output for name in names]
     try:
-        above = keras().Model(tensor, model.output)
+        above = k.Model(tensors, model.output)
     except (ValueError, KeyError) as error:
         raise InputError(
             sentence(
                 f"The head reads tensors below {boundary}, so the graph cannot be cut there.",
-                remedy="Choose the head `gap`, or a boundary below the head's first tap.",
+                remedy="Name them, choose the head `gap`, or a boundary below the head's first tap.",
             )
         ) from error
-    return keras().Model(model.input, tensor), above
+    return k.Model(model.input, tensors), above
 
 
 def _known(model: Any, name: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import sys
+from threading import Lock
 from typing import Any
 
 from headstart.errors import InputError, sentence
@@ -62,6 +65,17 @@ def keras() -> Any:
     os.environ["KERAS_BACKEND"] = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")  # the same bits every time, see docs/decisions/0007
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a second shape of batches
+    with _importing:
+        return sys.modules["keras"] if _ready else _imported()
+
+
+_importing = Lock()
+_ready: list[str] = []
+
+
+def _imported() -> Any:
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
@@ -72,4 +86,5 @@ def keras() -> Any:
         os.close(null)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
+    _ready.append("keras")
     return keras

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from headstart.errors import InputError, sentence
@@ -24,6 +24,8 @@ class Backbone:
         depths: 3×3 convolutions in each block.
         widths: filters of each block's convolutions.
         mean: RGB values (0 to 255) taken from the pixels before the first convolution.
+        scale: what the pixels are multiplied by after that.
+        dense: widths of the hidden layers of the head ``vgg``.
         weights_sha256: of the pretrained arrays as `weights.digest` counts; empty for random weights.
     """
 
@@ -31,17 +33,69 @@ class Backbone:
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     mean: tuple[float, float, float]
+    scale: float = 1.0
+    dense: tuple[int, ...] = (4096, 4096)
     weights_sha256: str = ""
+
+    @property
+    def blank(self) -> Backbone:
+        """The same network to be trained from random weights: its pixels are scaled to 0–1."""
+        return replace(self, mean=(0.0, 0.0, 0.0), scale=1 / 255, weights_sha256="")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all convolutions and poolings in order, the last pooling included."""
+        blocks = enumerate(self.depths, start=1)
+        return tuple(
+            f"block{block}_{layer}"
+            for block, depth in blocks
+            for layer in (*(f"conv{i}" for i in range(1, depth + 1)), "pool")
+        )
 
     @property
     def last_map(self) -> str:
         """Name of the last convolution, the tensor that Grad-CAM and neighbours read."""
         return f"block{len(self.depths)}_conv{self.depths[-1]}"
 
+    @property
+    def last_pool(self) -> str:
+        """Name of the pooling behind it, which the head ``vgg`` reads."""
+        return f"block{len(self.depths)}_pool"
+
     def taps(self, head: str) -> tuple[str, ...]:
         """Names of the tensors whose mean and max are the features of `head`."""
         inner = tuple(f"block{block}_pool" for block in range(3, len(self.depths)))
-        return {"taps": (*inner, self.last_map), "gap": (self.last_map,)}[head]
+        return (*inner, self.last_map) if head == "taps" else (self.last_map,)
+
+    def boundary(self, unfreeze: str) -> str:
+        """The tensor below which nothing is trained: ``block4_pool`` for ``block5``, ``image`` for ``all``.
+
+        `unfreeze` may also be a number: of the last convolutions.
+
+        Raises:
+            InputError: this network has no such part.
+        """
+        names = ("image", *self.layers)
+        convolutions = [name for name in names if "conv" in name]
+        trained = {"all": convolutions[0]}
+        trained |= {name.split("_")[0]: name for name in convolutions if name.endswith("conv1")}
+        trained |= {str(n): convolutions[-n] for n in range(1, len(convolutions) + 1)}
+        if unfreeze not in trained:
+            blocks = ", ".join(f"block{block}" for block in range(len(self.depths), 0, -1))
+            raise InputError(
+                sentence(
+                    f"{self.name} has no such part to train.",
+                    allowed=f"{blocks}, all, or a number of convolutions from 1 to {len(convolutions)}",
+                    received=unfreeze,
+                    remedy="Change --unfreeze.",
+                )
+            )
+        return names[names.index(trained[unfreeze]) - 1]
+
+    def frozen_taps(self, head: str, boundary: str) -> tuple[str, ...]:
+        """Those taps of `head` that lie at the tensor `boundary` or below it."""
+        below = self.layers[: self.layers.index(boundary) + 1] if boundary != "image" else ()
+        return tuple(tap for tap in self.taps(head) if tap in below)
 
     def channels(self, tensor: str) -> int:
         """Channels of a named tensor: ``block3_pool`` and ``block3_conv1`` both have block 3's width."""
@@ -51,9 +105,11 @@ class Backbone:
         """What the feature vector of `head` is joined of: each tap's mean and max, in this order."""
         return tuple(Part(kind, self.channels(tap)) for tap in self.taps(head) for kind in ("mean", "max"))
 
-    def width(self, head: str) -> int:
-        """Length D of the feature vector of `head`."""
-        return sum(part.length for part in self.parts(head))
+    def width(self, head: str, size: int) -> int:
+        """Length D of the feature vector of `head` for images of `size` pixels."""
+        side = size // 2 ** len(self.depths)
+        flat = side * side * self.widths[-1] if head == "vgg" else 0
+        return flat + sum(part.length for part in self.parts(head))
 
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)  # RGB; the Caffe weights' own mean, published as BGR
@@ -68,7 +124,13 @@ BACKBONES = {
             mean=IMAGENET_MEAN,
             weights_sha256="d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd",
         ),
-        Backbone(name="vgg-tiny", depths=(1, 1, 1, 1, 1), widths=(4, 4, 8, 8, 16), mean=IMAGENET_MEAN),
+        Backbone(
+            name="vgg-tiny",
+            depths=(1, 1, 1, 1, 1),
+            widths=(4, 4, 8, 8, 16),
+            mean=IMAGENET_MEAN,
+            dense=(16, 16),
+        ),
     )
 }
 

@@ -19,8 +19,8 @@ class Operations(Protocol[T]):
     def image(self) -> T:
         """The input: uint8 RGB, values 0 to 255."""
 
-    def centre(self, x: T, mean: tuple[float, float, float]) -> T:
-        """x − mean, per channel, in float32."""
+    def centre(self, x: T, mean: tuple[float, float, float], scale: float) -> T:
+        """(x − mean) · scale, per channel, in float32."""
 
     def conv(self, x: T, name: str, channels: int) -> T:
         """3×3 convolution, stride 1, zero padding to the same size, bias, ReLU."""
@@ -31,6 +31,9 @@ class Operations(Protocol[T]):
     def summary(self, x: T, name: str) -> list[T]:
         """Mean and maximum over height and width: two tensors (B, C)."""
 
+    def flatten(self, x: T, name: str) -> T:
+        """(B, H · W · C), row by row and pixel by pixel, as Keras's Flatten."""
+
     def join(self, parts: list[T]) -> T:
         """Concatenates along channels, and names the result ``features``."""
 
@@ -38,22 +41,26 @@ class Operations(Protocol[T]):
 def conv_names(spec: Backbone) -> Iterator[tuple[str, int, int]]:
     """Yields (name, input channels, output channels) of each convolution in order."""
     channels = 3
-    for block, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=1):
-        for i in range(1, depth + 1):
-            yield f"block{block}_conv{i}", channels, width
-            channels = width
+    for name in spec.layers:
+        if "conv" in name:
+            yield name, channels, spec.channels(name)
+            channels = spec.channels(name)
 
 
-def features(spec: Backbone, taps: tuple[str, ...], ops: Operations[T]) -> T:
-    """Writes the graph from uint8 images to the (B, D) features of `taps`, in their order.
+def graph(spec: Backbone, head: str, ops: Operations[T]) -> dict[str, T]:
+    """Writes the graph from uint8 images to the (B, D) ``features`` that `head` reads; all tensors by name.
 
-    It ends at the last map: the pooling after the last block belongs to the head ``vgg``.
+    The features are the mean and maximum of each of its taps. The head ``vgg`` reads the last pooling, row by
+    row; the last map's mean and maximum follow it, for Grad-CAM and neighbours.
     """
-    tensors: dict[str, T] = {}
-    x = ops.centre(ops.image(), spec.mean)
-    for block, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=1):
-        for i in range(1, depth + 1):
-            x = tensors[f"block{block}_conv{i}"] = ops.conv(x, f"block{block}_conv{i}", width)
-        if block < len(spec.depths):
-            x = tensors[f"block{block}_pool"] = ops.pool(x, f"block{block}_pool")
-    return ops.join([part for tap in taps for part in ops.summary(tensors[tap], tap)])
+    x = ops.image()
+    tensors = {"image": x}
+    x = ops.centre(x, spec.mean, spec.scale)
+    last = spec.last_pool if head == "vgg" else spec.last_map
+    for name in spec.layers:
+        x = tensors[name] = ops.conv(x, name, spec.channels(name)) if "conv" in name else ops.pool(x, name)
+        if name == last:
+            break
+    flat = [ops.flatten(x, "flatten")] if head == "vgg" else []
+    summaries = [part for tap in spec.taps(head) for part in ops.summary(tensors[tap], tap)]
+    return tensors | {"features": ops.join(flat + summaries)}

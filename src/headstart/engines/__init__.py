@@ -30,6 +30,9 @@ class Engine(Protocol):
     def run(self, images: np.ndarray) -> np.ndarray:
         """(batch, size, size, 3) uint8 RGB → (batch, D) float32."""
 
+    def run_with_map(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `run`, and the (batch, H, W, C) float32 tensor at the boundary it was opened with."""
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -73,8 +76,10 @@ TOLERANCE = {"f32": 1e-4, "f32-winograd": 2e-3, "bf16": 2e-2}
 """The parity table: largest difference of a probability to Keras in float32."""
 
 
-def open_engine(name: str, backbone: Backbone, head: str, size: int, arrays: Arrays) -> Engine:
-    """Compiles the features of `backbone` for `head` at `size` pixels.
+def open_engine(
+    name: str, backbone: Backbone, head: str, size: int, arrays: Arrays, boundary: str = ""
+) -> Engine:
+    """Compiles the features of `backbone` for `head` at `size` pixels, and of the tensor `boundary` if named.
 
     Raises:
         InputError: the engine is unknown or its library is not installed.
@@ -90,7 +95,7 @@ def open_engine(name: str, backbone: Backbone, head: str, size: int, arrays: Arr
             )
         )
     module = importlib.import_module(f"headstart.engines.{spec.module}")
-    engine: Engine = module.open_engine(backbone, head, size, arrays, spec.precision)
+    engine: Engine = module.open_engine(backbone, head, size, arrays, spec.precision, boundary)
     return engine
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.backbones.classifier import build_features
+from headstart.backbones.framework import keras
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 
@@ -14,15 +15,23 @@ class KerasEngine:
 
     batch = 8
 
-    def __init__(self, backbone: Backbone, head: str, size: int, arrays: Arrays) -> None:
+    def __init__(self, backbone: Backbone, head: str, size: int, arrays: Arrays, boundary: str) -> None:
         self.model = build_features(backbone, head, size, arrays)
+        if boundary:
+            tensor = self.model.get_layer(boundary).output
+            self.with_map = keras().Model(self.model.input, [self.model.output, tensor])
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """(8, size, size, 3) uint8 → (8, D) float32."""
         return np.asarray(self.model.predict_on_batch(images), dtype=np.float32)
 
+    def run_with_map(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features, maps = self.with_map.predict_on_batch(images)
+        return np.asarray(features, dtype=np.float32), np.asarray(maps, dtype=np.float32)
 
-def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> KerasEngine:
+
+def open_engine(
+    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+) -> KerasEngine:
     """Builds the Keras graph; the only precision is float32."""
     assert precision == "f32"
-    return KerasEngine(backbone, head, size, arrays)
+    return KerasEngine(backbone, head, size, arrays, boundary)

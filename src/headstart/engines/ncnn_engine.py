@@ -35,9 +35,13 @@ class NcnnOperations:
     def image(self) -> str:
         return self._layer("Input", "image", [])
 
-    def centre(self, x: str, mean: tuple[float, float, float]) -> str:
-        self.data.write((-np.array(mean, "<f4")).tobytes())
-        return self._layer("Bias", "centre", [x], "0=3")
+    def centre(self, x: str, mean: tuple[float, float, float], scale: float) -> str:
+        if scale == 1:
+            self.data.write((-np.array(mean, "<f4")).tobytes())
+            return self._layer("Bias", "centre", [x], "0=3")
+        factor = np.full(3, scale, "<f4")
+        self.data.write(factor.tobytes() + (-np.array(mean, "<f4") * factor).tobytes())
+        return self._layer("Scale", "centre", [x], "0=3 1=1")  # channels, has bias
 
     def conv(self, x: str, name: str, channels: int) -> str:
         kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1), "<f4")
@@ -52,6 +56,10 @@ class NcnnOperations:
     def summary(self, x: str, name: str) -> list[str]:
         mean = self._layer("Pooling", f"{name}_mean", [x], "0=1 4=1")  # average, global
         return [mean, self._layer("Pooling", f"{name}_max", [x], "0=0 4=1")]  # maximum, global
+
+    def flatten(self, x: str, name: str) -> str:
+        rows = self._layer("Permute", f"{name}_rows", [x], "0=3")  # channels last, as in NHWC
+        return self._layer("Reshape", name, [rows], "0=-1")
 
     def join(self, parts: list[str]) -> str:
         return self._layer("Concat", "features", parts, "0=0")
@@ -96,10 +104,10 @@ class NcnnEngine:
 
     batch = 1
 
-    def __init__(self, param: str, data: str) -> None:
+    def __init__(self, param: str, data: str, boundary: str) -> None:
         import ncnn
 
-        self.ncnn, self.net = ncnn, ncnn.Net()
+        self.ncnn, self.net, self.boundary = ncnn, ncnn.Net(), boundary
         options = self.net.opt
         options.num_threads = threads()
         options.use_vulkan_compute = False
@@ -110,17 +118,25 @@ class NcnnEngine:
             raise RuntimeError("ncnn refused the graph that headstart wrote")
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """(1, size, size, 3) uint8 → (1, D) float32."""
+        return self._extract(images, "features")[0].reshape(1, -1)
+
+    def run_with_map(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        maps, features = self._extract(images, self.boundary, "features")
+        return features.reshape(1, -1), maps.transpose(1, 2, 0)[None]
+
+    def _extract(self, images: np.ndarray, *blobs: str) -> list[np.ndarray]:
+        """Copies of the blobs of one image, in the order of the graph: (C, H, W), or (D,)."""
         height, width = images.shape[1:3]
         pixels = np.ascontiguousarray(images[0])
         rgb = self.ncnn.Mat.PixelType.PIXEL_RGB
         extractor = self.net.create_extractor()
         extractor.input("image", self.ncnn.Mat.from_pixels(pixels, rgb, width, height))
-        _, features = extractor.extract("features")
-        return np.array(features, dtype=np.float32).reshape(1, -1)
+        return [np.array(extractor.extract(blob)[1], dtype=np.float32) for blob in blobs]
 
 
-def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> NcnnEngine:
+def open_engine(
+    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+) -> NcnnEngine:
     """Writes the graph in ncnn's formats and loads it.
 
     By way of a file, since ncnn would need weights given in memory to stay there beside its own. Where the
@@ -129,10 +145,10 @@ def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precis
     assert precision == "f32-winograd"
     with _temporary() as data:
         operations = NcnnOperations(arrays, data)
-        vgg.features(backbone, backbone.taps(head), operations)
+        vgg.graph(backbone, head, operations)
         data.flush()
         data.seek(0)
-        return NcnnEngine(operations.param(), f"/dev/fd/{data.fileno()}")
+        return NcnnEngine(operations.param(), f"/dev/fd/{data.fileno()}", boundary)
 
 
 def _temporary() -> IO[bytes]:

@@ -35,8 +35,9 @@ class OpenVinoOperations:
         self.input = self.ops.parameter(shape, np.uint8, name="image")
         return self.input
 
-    def centre(self, x: Any, mean: tuple[float, float, float]) -> Any:
+    def centre(self, x: Any, mean: tuple[float, float, float], scale: float) -> Any:
         x = self.ops.subtract(self.ops.convert(x, np.float32), np.array(mean, np.float32))
+        x = self.ops.multiply(x, np.float32(scale)) if scale != 1 else x
         return self.ops.transpose(x, np.array([0, 3, 1, 2], np.int64))
 
     def conv(self, x: Any, name: str, channels: int) -> Any:
@@ -54,6 +55,10 @@ class OpenVinoOperations:
         axes = np.array([2, 3], np.int64)
         return [self.ops.reduce_mean(x, axes), self.ops.reduce_max(x, axes)]
 
+    def flatten(self, x: Any, name: str) -> Any:
+        rows = self.ops.transpose(x, np.array([0, 2, 3, 1], np.int64))
+        return self.ops.reshape(rows, np.array([self.batch, -1], np.int64), False, name=name)
+
     def join(self, parts: list[Any]) -> Any:
         return self.ops.concat(parts, axis=1, name="features")
 
@@ -67,21 +72,27 @@ class OpenVinoEngine:
         self.request = compiled.create_infer_request()
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """(1, size, size, 3) uint8 → (1, D) float32."""
         self.request.infer({"image": np.ascontiguousarray(images)})
         return np.array(self.request.get_output_tensor(0).data, dtype=np.float32)
 
+    def run_with_map(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features = self.run(images)
+        return features, np.array(self.request.get_output_tensor(1).data, np.float32).transpose(0, 2, 3, 1)
 
-def open_engine(backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str) -> OpenVinoEngine:
+
+def open_engine(
+    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+) -> OpenVinoEngine:
     """Writes the graph in opsets and compiles it for the CPU.
 
     The precision is always set: OpenVINO chooses bfloat16 by itself where the hardware has it.
     """
     ov = openvino()
     operations = OpenVinoOperations(size, OpenVinoEngine.batch, arrays)
-    features = vgg.features(backbone, backbone.taps(head), operations)
+    tensors = vgg.graph(backbone, head, operations)
     operations.input.output(0).set_names({"image"})
-    model = ov.Model([features], [operations.input], backbone.name)
+    outputs = [tensors["features"], *([tensors[boundary]] if boundary else [])]
+    model = ov.Model(outputs, [operations.input], backbone.name)
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,

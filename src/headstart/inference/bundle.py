@@ -3,14 +3,15 @@
 Members of the folder ``model/``:
 
 - ``model.json``: a closed spec (`BundleSpec`), at most 64 KiB.
-- ``weights.safetensors``: the convolutions (HWIO) and biases, ``head/kernel`` (D, C), ``head/bias`` (C,).
+- ``weights.safetensors``: the convolutions (HWIO) and biases, and the head's: ``head/kernel`` (D, C),
+  ``head/bias`` (C,), before them ``fc1`` and ``fc2`` of the head ``vgg``.
 - ``reference.safetensors``: what the training images looked like to the network (`Reference`).
 - ``golden/``: a few held-out images as they came, and ``answers.json`` with Keras's float32 answers.
 - ``MANIFEST.sha256``: SHA-256, size and name of every other member.
 
 Nothing in it is code, and nothing is trusted before it was checked against the manifest and the spec.
 To change the format: add the field to `BundleSpec`, raise `FORMAT`, and say in the CHANGELOG how old bundles
-are brought forward; a reader refuses a format that it does not know.
+are brought forward (`_brought_forward`); a reader refuses a format that it does not know.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from headstart.backbones import vgg
+from headstart.backbones import heads, vgg
 from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
-from headstart.config import Fit, Head
+from headstart.config import Fit, Pixels, TrainedHead
 from headstart.engines import ENGINES
 from headstart.errors import BundleError, sentence
 from headstart.rundir import to_json, write_tensors
 
-FORMAT = 1
+FORMAT = 2
 SPEC_LIMIT = 64 * 1024
 HEADER_LIMIT = 1024 * 1024  # of a safetensors file, in bytes
 MANIFEST = "MANIFEST.sha256"
@@ -47,7 +48,8 @@ class BundleSpec:
 
     Attributes:
         backbone, head, taps: which features; `taps` repeats what the head's table says.
-        boundary: the tensor below which nothing was trained.
+        pixels: `imagenet`: the mean of ImageNet is taken from them. `unit`: they are scaled to 0–1.
+        boundary: the tensor below which nothing was trained; ``image`` where all of it was.
         image_size, fit, views: how a picture becomes the network's input; 1 or 8 dihedral views averaged.
         class_names: in the order of the logits.
         temperature: logits are divided by it before softmax.
@@ -57,6 +59,7 @@ class BundleSpec:
     backbone: str
     head: str
     taps: tuple[str, ...]
+    pixels: Pixels
     boundary: str
     image_size: int
     fit: Fit
@@ -69,16 +72,16 @@ class BundleSpec:
 
     @property
     def network(self) -> Backbone:
-        """The row of the table of backbones."""
-        return BACKBONES[self.backbone]
+        """The row of the table of backbones, with the preprocessing that it was trained with."""
+        row = BACKBONES[self.backbone]
+        return row.blank if self.pixels == "unit" else row
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all tensors in ``weights.safetensors``; all are float32."""
         shapes: dict[str, tuple[int, ...]] = {}
         for name, fan, channels in vgg.conv_names(self.network):
             shapes |= {f"{name}/kernel": (3, 3, fan, channels), f"{name}/bias": (channels,)}
-        classes = len(self.class_names)
-        return shapes | {"head/kernel": (self.network.width(self.head), classes), "head/bias": (classes,)}
+        return shapes | heads.shapes(self.network, self.head, self.image_size, len(self.class_names))
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def parse(content: bytes) -> BundleSpec:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise _damaged("model.json is not JSON") from error
+    if isinstance(values, dict):
+        values = _brought_forward(values)
     if not isinstance(values, dict) or set(values) != {item.name for item in fields(BundleSpec)}:
         raise _damaged("model.json has missing or unknown fields")
     if values["format"] != FORMAT:
@@ -208,11 +213,19 @@ def parse(content: bytes) -> BundleSpec:
     return BundleSpec(**values)
 
 
+def _brought_forward(values: dict[str, Any]) -> dict[str, Any]:
+    """What format 1 says, as format 2 does: it had no `pixels`, since all backbones came from ImageNet."""
+    if values.get("format") == 1 and "pixels" not in values:
+        return values | {"format": 2, "pixels": "imagenet"}
+    return values
+
+
 def _check_values(values: dict[str, Any]) -> None:
     names, size, temperature = values["class_names"], values["image_size"], values["temperature"]
     checks = {
         "backbone": isinstance(values["backbone"], str) and values["backbone"] in BACKBONES,
-        "head": values["head"] in get_args(Head),
+        "head": values["head"] in get_args(TrainedHead),
+        "pixels": values["pixels"] in get_args(Pixels),
         "fit": values["fit"] in get_args(Fit),
         "views": type(values["views"]) is int and values["views"] in (1, 8),
         "image_size": type(size) is int and 32 <= size <= 1024,
@@ -225,7 +238,8 @@ def _check_values(values: dict[str, Any]) -> None:
     if not all(checks.values()):
         raise _damaged(f"model.json: {next(name for name, good in checks.items() if not good)}")
     backbone = BACKBONES[values["backbone"]]
-    if values["taps"] != list(backbone.taps(values["head"])) or values["boundary"] != backbone.last_map:
+    boundaries = ("image", *backbone.layers)
+    if values["taps"] != list(backbone.taps(values["head"])) or values["boundary"] not in boundaries:
         raise _damaged("model.json: taps or boundary")
     if values["precision"] != ENGINES[values["engine"]].precision:
         raise _damaged("model.json: precision")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones import heads
 from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import ImageError
 from headstart.inference import bundle as bundles
 from headstart.inference.softmax import softmax
-from headstart.training.head import LinearHead
 
 Source = str | Path | bytes | np.ndarray
 
@@ -53,8 +53,8 @@ class Predictor:
         trained_here = ENGINES[self.spec.engine].installed
         self.engine_name = engine or (self.spec.engine if trained_here else "openvino")
         arrays = bundle.arrays()
-        self.head = LinearHead(arrays.pop("head/kernel"), arrays.pop("head/bias"))
         spec = self.spec
+        self.head = heads.from_arrays(spec.network, spec.head, arrays)
         self.engine = open_engine(self.engine_name, spec.network, spec.head, spec.image_size, arrays)
 
     def logits(self, features: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones.framework import backend
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays, digest
 from headstart.config import Fit
@@ -23,8 +24,23 @@ from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.progress import track
 from headstart.rundir import cache_dir, write_bytes
+from headstart.training.augment import AUGMENTATION, augment
 
 SHARD = 256  # vectors in a file: what a killed run loses at most
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to compute: the SHA-256 of its content, and its file or its decoded pixels."""
+
+    sha256: str
+    content: Path | np.ndarray
+
+    def square(self, size: int, fit: Fit) -> np.ndarray:
+        """(size, size, 3) uint8."""
+        if isinstance(self.content, Path):
+            return images.load_known(self.content, self.sha256, size, fit)
+        return images.fit(self.content, size, fit)
 
 
 @dataclass(frozen=True)
@@ -40,17 +56,45 @@ class Recipe:
     precision: str
     version: str
     decoder: int = images.DECODER
+    augment: str = ""
+    augmentation: str = ""
+    seed: int = 0
+    flat: bool = False
+    boundary: str = ""
 
     @property
     def key(self) -> str:
-        """32 hex digits that name the store."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
+        """32 hex digits that name the store; a field of later versions counts where it says something."""
+        later = ("augment", "augmentation", "seed", "flat", "boundary")
+        facts = {name: value for name, value in asdict(self).items() if value or name not in later}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def view(self, image: Image, view: int) -> np.ndarray:
+        """(size, size, 3) uint8: the image as the network is shown it."""
+        square = image.square(self.image_size, self.fit)
+        return augment(square, self.augment or "dihedral", self.seed, view, image.sha256)
 
 
-def recipe(backbone: Backbone, arrays: Arrays, head: str, image_size: int, fit: Fit, engine: str) -> Recipe:
-    """The recipe of `backbone` with `arrays`, run by `engine`."""
+def recipe(
+    backbone: Backbone,
+    arrays: Arrays,
+    head: str,
+    image_size: int,
+    fit: Fit,
+    engine: str,
+    preset: str = "dihedral",
+    seed: int = 0,
+    boundary: str = "",
+) -> Recipe:
+    """The recipe of `backbone` with `arrays`, run by `engine`, for views of the augmentation `preset`."""
     row = ENGINES[engine]
+    drawn = preset in ("photo", "strong")
     return Recipe(
+        augment=preset if drawn or preset == "flip" else "",
+        augmentation=f"{AUGMENTATION}, Keras {ENGINES['keras'].version}, {backend()}" if drawn else "",
+        seed=seed if drawn else 0,
+        flat=head == "vgg",
+        boundary=boundary,
         backbone=backbone.name,
         weights=digest(arrays),
         taps=backbone.taps(head),
@@ -68,9 +112,8 @@ class Store:
     Of all that was ever kept, only what is wanted stays in memory.
     """
 
-    def __init__(self, recipe: Recipe, width: int, wanted: set[bytes]) -> None:
+    def __init__(self, recipe: Recipe, wanted: set[bytes]) -> None:
         self.folder = cache_dir() / "features" / recipe.key
-        self.width = width
         self.wanted = wanted
         self.vectors: dict[bytes, np.ndarray] = {}
         for shard in sorted(self.folder.glob("*.safetensors")):
@@ -101,26 +144,17 @@ class Store:
         self.vectors |= dict(zip(keys, vectors, strict=True))
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image to compute: the SHA-256 of its content, and its file or its decoded pixels."""
-
-    sha256: str
-    content: Path | np.ndarray
-
-    def square(self, size: int, fit: Fit) -> np.ndarray:
-        """(size, size, 3) uint8."""
-        if isinstance(self.content, Path):
-            return images.load_known(self.content, self.sha256, size, fit)
-        return images.fit(self.content, size, fit)
+def keys_of(wanted: Sequence[Image], views: int) -> list[list[bytes]]:
+    """What names the views of each image in a store."""
+    return [[bytes.fromhex(image.sha256) + bytes([view]) for view in range(views)] for image in wanted]
 
 
 def extract(
     wanted: Sequence[Image], backbone: Backbone, arrays: Arrays, head: str, recipe: Recipe, views: int
 ) -> np.ndarray:
     """Returns (N, views, D) float32 features, computing only what the store lacks."""
-    keys = [[bytes.fromhex(image.sha256) + bytes([view]) for view in range(views)] for image in wanted]
-    store = Store(recipe, backbone.width(head), {key for row in keys for key in row})
+    keys = keys_of(wanted, views)
+    store = Store(recipe, {key for row in keys for key in row})
     missing = {
         key: (image, view)
         for image, row in zip(wanted, keys, strict=True)
@@ -129,16 +163,11 @@ def extract(
     }
     if missing:
         engine = open_engine(recipe.engine, backbone, head, recipe.image_size, arrays)
-        squares = ahead(lambda job: _view(job, recipe), missing.values())
+        squares = ahead(lambda job: recipe.view(*job), missing.values())
         total = len(store.wanted)
         vectors = track(run_batches(engine, squares), "Features", total, done=total - len(missing))
         _keep(store, list(missing), vectors)
     return np.stack([np.stack([store.vectors[key] for key in row]) for row in keys])
-
-
-def _view(job: tuple[Image, int], recipe: Recipe) -> np.ndarray:
-    image, view = job
-    return images.dihedral(image.square(recipe.image_size, recipe.fit), view)
 
 
 def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> None:

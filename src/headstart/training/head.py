@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.backbones.heads import LinearHead
 from headstart.backbones.specs import Part
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -19,22 +20,6 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 SHARES = {"mean": 1.0, "max": 0.25}
 """Of the total variance that a part of the features has in training; maxima are noisier than means."""
-
-
-@dataclass(frozen=True)
-class LinearHead:
-    """kernel (D, C) and bias (C,), float32, on raw features."""
-
-    kernel: np.ndarray
-    bias: np.ndarray
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """(N, views, D) → (N, C), the mean over the views.
-
-        In float64, so that an answer does not depend on how many are computed at once.
-        """
-        mean = features.mean(axis=1, dtype=np.float64)
-        return np.asarray(mean @ self.kernel.astype(np.float64) + self.bias)
 
 
 @dataclass(frozen=True)

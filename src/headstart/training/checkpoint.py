@@ -1,0 +1,134 @@
+"""Checkpoints: all that an interrupted training needs to go on with the same bits.
+
+``checkpoints/last.safetensors`` holds the tensors and, as one more of them, the state in JSON with a hash of
+the others. It is replaced as a whole (temporary file, fsync, rename), so there is always the old one or the
+new one. The best weights lie beside it in a file named by its epoch, written before the state that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import InputError, sentence
+from headstart.rundir import write_tensors
+
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass
+class State:
+    """Where a training stands.
+
+    Attributes:
+        phase: its place in the list of phases.
+        epoch: the one that is under way, from 1; 0 before the first.
+        step: how many of its steps are done.
+        epochs: how many are planned; fewer than asked for where the time is limited.
+        best_epoch: the one with the lowest validation loss so far.
+        best_loss: that loss.
+        waited: epochs since then.
+        history: finished rows of ``history.csv``, of earlier phases too.
+        chosen: what earlier phases chose.
+        seconds: spent on the epoch so far.
+        done: the phase has ended.
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    best_loss: float | None = None
+    waited: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    chosen: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a run, in a folder of their own."""
+
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        """State and tensors of the last step that was saved."""
+        return self.folder / "last.safetensors"
+
+    def best(self, state: State) -> Path:
+        """The weights of the best epoch that `state` knows of."""
+        return self.folder / f"best-{state.phase}-{state.best_epoch}.safetensors"
+
+    def save(self, state: State, tensors: Tensors) -> None:
+        """Replaces the last checkpoint, and removes best weights that it doesn't name.
+
+        Raises:
+            OSError: the disk is full, say; the checkpoint before is intact then.
+        """
+        content = json.dumps({"state": asdict(state), "sha256": _digest(tensors)}).encode()
+        write_tensors(self.last, tensors | {"state": np.frombuffer(content, np.uint8)})
+        for path in self.folder.glob("best-*.safetensors"):
+            if path != self.best(state):
+                path.unlink(missing_ok=True)
+
+    def load(self) -> tuple[State, Tensors] | None:
+        """The last checkpoint, or None where there is none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        if not self.last.exists():
+            return None
+        tensors = _read(self.last)
+        try:
+            content = json.loads(tensors.pop("state").tobytes())
+            state = State(**content["state"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise _damaged(self.last) from error
+        if content["sha256"] != _digest(tensors):
+            raise _damaged(self.last)
+        return state, tensors
+
+    def save_best(self, state: State, tensors: Tensors) -> None:
+        """Writes the weights of the epoch that `state` has just found to be the best."""
+        write_tensors(self.best(state), tensors)
+
+    def load_best(self, state: State) -> Tensors:
+        """The weights of the best epoch."""
+        return _read(self.best(state))
+
+
+def _read(path: Path) -> Tensors:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except (SafetensorError, FileNotFoundError) as error:
+        raise _damaged(path) from error
+
+
+def _digest(tensors: Tensors) -> str:
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(name.encode() + str(tensor.dtype).encode() + repr(tensor.shape).encode())
+        total.update(np.ascontiguousarray(tensor).tobytes())
+    return total.hexdigest()
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        sentence(
+            "The checkpoint is damaged.",
+            received=str(path),
+            remedy="Restore it, or begin again with --force.",
+        )
+    )

@@ -1,0 +1,176 @@
+"""The freeze-boundary cache: what lies below the boundary, once per image and variant.
+
+As with `features.Store`, a folder holds the tensors of one recipe, in shards named by their content's hash
+and written whole. Maps are kept in float16 and read from disk row by row, so memory stays free of them; the
+features of the frozen network, which the head is first trained on, come from the same pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import cache
+from headstart.engines import Engine
+from headstart.rundir import write_bytes
+from headstart.training.sources import Inputs
+
+SHARD = 64_000_000  # bytes in a file, about: what a killed run loses at most, and one open file
+SPARE = 1_000_000_000  # bytes of disk that are left free
+
+
+class MapStore:
+    """The maps of one recipe that a run wants, and the features beside them.
+
+    Args:
+        folder: of the recipe.
+        wanted: keys, (SHA-256, variant).
+        shape: (H, W, C) of a map.
+        budget: most bytes of all maps of all runs; the least recently used go first.
+    """
+
+    def __init__(self, folder: Path, wanted: Iterable[bytes], shape: tuple[int, ...], budget: float) -> None:
+        self.folder, self.shape, self.budget = folder, shape, budget
+        self.wanted = set(wanted)
+        self.features: dict[bytes, np.ndarray] = {}
+        self.places: dict[bytes, tuple[int, int]] = {}  # descriptor and offset of each map
+        self.used: set[Path] = set()
+        for shard in sorted(self.folder.glob("*.safetensors")):
+            with suppress(OSError):  # another run may have removed it
+                self._open(shard)
+
+    @property
+    def missing(self) -> set[bytes]:
+        """Keys that are wanted and not here."""
+        return self.wanted - self.places.keys()
+
+    @property
+    def fits(self) -> bool:
+        """Whether budget and disk hold what is wanted."""
+        size = 2 * int(np.prod(self.shape))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free - SPARE
+        return len(self.wanted) * size <= self.budget and len(self.missing) * size <= free
+
+    def fill(self, computed: Iterator[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
+        """Keeps (key, features, map) as they come; what an interrupt cuts short is written too."""
+        count = max(1, SHARD // (2 * int(np.prod(self.shape))))
+        held: list[tuple[bytes, np.ndarray, np.ndarray]] = []
+        try:
+            for key, features, tensor in computed:
+                held.append((key, features, tensor.astype(np.float16)))
+                if len(held) == count:
+                    full, held = held, []
+                    self._write(full)
+        finally:
+            if held:
+                self._write(held)
+
+    def read(self, key: bytes) -> np.ndarray:
+        """(H, W, C) float16."""
+        descriptor, offset = self.places[key]
+        content = os.pread(descriptor, 2 * int(np.prod(self.shape)), offset)
+        return np.frombuffer(content, np.float16).reshape(self.shape)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for descriptor in {descriptor for descriptor, _ in self.places.values()}:
+            os.close(descriptor)
+        self.places.clear()
+
+    def _write(self, rows: list[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
+        from safetensors.numpy import save
+
+        keys, features, maps = zip(*rows, strict=True)
+        packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+        content = save({"keys": packed, "features": np.stack(features), "maps": np.stack(maps)})
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
+        write_bytes(path, content)
+        self._open(path, checked=True)
+        cache.trim(self.folder.parent, int(self.budget), keep=self.used)
+
+    def _open(self, shard: Path, checked: bool = False) -> None:
+        """Notes where the wanted maps lie; a damaged shard counts as not there."""
+        with shard.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            start = file.tell()
+            keys = _tensor(file, start, header["keys"]).tobytes()
+            length = header["keys"]["shape"][1]
+            found = [keys[i : i + length] for i in range(0, len(keys), length)]
+            if not self.wanted.intersection(found):
+                return
+            file.seek(0)
+            if not checked and hashlib.file_digest(file, "sha256").hexdigest()[:32] != shard.stem:
+                return
+            features = _tensor(file, start, header["features"])
+            descriptor = os.dup(file.fileno())
+        first = start + header["maps"]["data_offsets"][0]
+        size = 2 * int(np.prod(self.shape))
+        for row, key in enumerate(found):
+            if key in self.wanted and key not in self.places:
+                self.places[key] = (descriptor, first + row * size)
+                self.features[key] = features[row]
+        self.used.add(shard)
+        cache.touch(shard)
+
+
+def _tensor(file: Any, start: int, entry: dict[str, Any]) -> np.ndarray:
+    dtype = {"U8": np.uint8, "F32": np.float32}[entry["dtype"]]
+    begin, end = entry["data_offsets"]
+    file.seek(start + begin)
+    return np.frombuffer(file.read(end - begin), dtype).reshape(entry["shape"])
+
+
+class Maps:
+    """A source that reads maps, and the features of taps below the boundary, from a full store.
+
+    Args:
+        store: with nothing missing.
+        keys: of each image, one a variant.
+        lengths: of the inputs behind the map: means and maxima of the taps below, which begin the features.
+    """
+
+    def __init__(self, store: MapStore, keys: Sequence[Sequence[bytes]], lengths: Sequence[int]) -> None:
+        self.store, self.keys = store, keys
+        self.ends = np.cumsum([0, *lengths])
+
+    def batch(self, rows: np.ndarray, view: int) -> Inputs:
+        keys = [self.keys[row][view] for row in rows]
+        maps = np.stack([self.store.read(key) for key in keys]).astype(np.float32)
+        features = np.stack([self.store.features[key] for key in keys])
+        return (maps, *split(features, self.ends))
+
+
+def split(features: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    """The stretches of (B, D) features between `ends`."""
+    return [features[:, begin:end] for begin, end in pairwise(ends)]
+
+
+def computed(
+    engine: Engine, jobs: Iterable[tuple[bytes, np.ndarray]]
+) -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
+    """Yields (key, (D,) features, (H, W, C) map) for (key, square) jobs, in order, one batch at a time."""
+    held: list[tuple[bytes, np.ndarray]] = []
+
+    def run() -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
+        squares = [square for _, square in held]
+        padding = [np.zeros_like(squares[0])] * (engine.batch - len(held))
+        features, maps = engine.run_with_map(np.stack(squares + padding))
+        yield from zip([key for key, _ in held], features, maps, strict=False)
+
+    for job in jobs:
+        held.append(job)
+        if len(held) == engine.batch:
+            yield from run()
+            held.clear()
+    if held:
+        yield from run()

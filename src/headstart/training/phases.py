@@ -1,0 +1,104 @@
+"""Strategies as lists of phases; a phase is one stage of training as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from headstart.backbones import specs
+from headstart.config import RunConfig, TrainConfig
+from headstart.errors import InputError, sentence
+
+UNFREEZE = {"frozen": "", "finetune": "block5", "scratch": "all"}
+EPOCHS = {"frozen": 100, "finetune": 12, "scratch": 60}
+LEARNING_RATES = {"frozen": 1e-3, "finetune": 1e-4, "scratch": 1e-3}
+VIEWS = {"none": 1, "flip": 2, "photo": 4, "dihedral": 8, "strong": 8}
+"""Variants of an image where nobody asked for a number: what a cache holds and training makes use of."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is trained, on what, and how; the other fields are the options of the same name.
+
+    Attributes:
+        name: in ``history.csv``.
+        boundary: the tensor below which nothing is trained; ``features`` trains the head alone.
+        views: variants of each image, one an epoch in turn.
+    """
+
+    name: str
+    boundary: str
+    views: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    clip_norm: float
+    label_smoothing: float
+    dropout: float
+    patience: int
+    average: float
+    loss: str
+    augment: str
+    mix: str
+    precision: str
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Every choice that was left to us is made, from the strategy and the other options.
+
+    Raises:
+        InputError: two options contradict each other.
+    """
+    training, model = config.training, config.model
+    strategy = training.strategy
+    if strategy == "frozen" and training.unfreeze != "auto":
+        _contradiction("--unfreeze trains a part of the backbone, which --strategy frozen leaves as it is.")
+    if strategy == "scratch" and training.unfreeze not in ("auto", "all"):
+        _contradiction("--strategy scratch trains everything, and --unfreeze less.")
+    if strategy == "scratch" and model.weights:
+        _contradiction("--strategy scratch begins without weights, and --weights names some.")
+    head = model.head if model.head != "auto" else "taps" if strategy == "frozen" else "gap"
+    augment = training.augment
+    if augment == "auto":
+        augment = "dihedral" if model.views == 8 else "none"
+    training = replace(
+        training,
+        unfreeze=training.unfreeze if training.unfreeze != "auto" else UNFREEZE[strategy],
+        epochs=training.epochs or EPOCHS[strategy],
+        learning_rate=training.learning_rate or LEARNING_RATES[strategy],
+        augment=augment,
+        augment_views=VIEWS[augment]
+        if augment in ("none", "flip")
+        else training.augment_views or VIEWS[augment],
+        solver="keras" if head == "vgg" else training.solver,
+    )
+    config = replace(config, model=replace(model, head=head), training=training)
+    if strategy != "frozen":
+        specs.backbone(model.backbone).boundary(training.unfreeze)
+    return config
+
+
+def phases(config: RunConfig) -> tuple[Phase, ...]:
+    """The phases of a resolved config that train in steps; the exact solver of the head is none of them.
+
+    `finetune` begins with the head (LP-FT, Kumar et al. 2022, arXiv:2202.10054): features that a random
+    head pulls at would be spoilt before it points anywhere.
+    """
+    training = config.training
+    head = replace(_phase("head", "features", training), epochs=EPOCHS["frozen"], learning_rate=1e-3)
+    if training.strategy == "frozen":
+        return (replace(head, epochs=training.epochs, learning_rate=training.learning_rate),)
+    boundary = specs.backbone(config.model.backbone).boundary(training.unfreeze)
+    top = _phase("all" if boundary == "image" else "top", boundary, training)
+    return (top,) if training.strategy == "scratch" else (head, top)
+
+
+def _phase(name: str, boundary: str, training: TrainConfig) -> Phase:
+    own = {item.name: getattr(training, item.name) for item in fields(Phase) if hasattr(training, item.name)}
+    return Phase(name=name, boundary=boundary, views=training.augment_views, **own)
+
+
+def _contradiction(line: str) -> None:
+    raise InputError(sentence(line, remedy="Leave one of them out."))

@@ -1,0 +1,257 @@
+"""The strategies: which phases are trained, one after the other, and what comes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.backbones import classifier, heads
+from headstart.backbones.framework import keras
+from headstart.backbones.specs import Backbone
+from headstart.backbones.weights import Arrays
+from headstart.config import RunConfig
+from headstart.engines.precision import training_precision
+from headstart.errors import InputError, sentence
+from headstart.progress import timed
+from headstart.training import boundary, features, probe, trainer
+from headstart.training.checkpoint import State
+from headstart.training.features import Image, Recipe
+from headstart.training.head import scaling
+from headstart.training.journal import History, Journal
+from headstart.training.phases import Phase, phases
+from headstart.training.sources import Examples, Vectors
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt, and by what.
+
+    Attributes:
+        config: resolved, see `phases.resolved`.
+        backbone, arrays: the network and its weights at the start.
+        engine: that computes what is frozen.
+        images, y, weight, split: (N,) each; the weight in the loss, and the names of the splits.
+        classes: how many there are.
+    """
+
+    config: RunConfig
+    backbone: Backbone
+    arrays: Arrays
+    engine: str
+    images: list[Image]
+    y: np.ndarray
+    weight: np.ndarray
+    split: np.ndarray
+    classes: int
+
+    def recipe(self, preset: str = "dihedral", tensor: str = "") -> Recipe:
+        """How the features, and the map at `tensor`, of views of a `preset` are computed."""
+        data, model = self.config.data, self.config.model
+        return features.recipe(
+            self.backbone, self.arrays, model.head, data.image_size, data.fit, self.engine,
+            preset, self.config.seed, tensor,
+        )  # fmt: skip
+
+    def of(self, split: str) -> tuple[list[Image], np.ndarray]:
+        """Images and classes of a split."""
+        rows = np.flatnonzero(self.split == split)
+        return [self.images[row] for row in rows], self.y[rows]
+
+    def training_weight(self) -> np.ndarray:
+        """(N,) of each training image, its class's weight included.
+
+        Raises:
+            InputError: no training image weighs anything.
+        """
+        from sklearn.utils.class_weight import compute_sample_weight
+
+        train = self.split == "train"
+        kind = self.config.training.class_weight
+        weight = self.weight[train] * compute_sample_weight(None if kind == "none" else kind, self.y[train])
+        if not weight.any():
+            line = "Every training image has the weight 0."
+            raise InputError(sentence(line, allowed="weights above 0", remedy="Mend the column of weights."))
+        return np.asarray(weight)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        arrays: of backbone and head.
+        boundary: the tensor below which nothing was trained.
+        history: rows of ``history.csv``.
+        chosen: what was chosen on validation.
+        reference: (N, 1, D) features of the training images as they are, by the trained network.
+        test: (N, views, D) features of the test images; None where only the saved model shall compute them.
+    """
+
+    arrays: Arrays
+    boundary: str
+    history: History
+    chosen: dict[str, float]
+    reference: np.ndarray
+    test: np.ndarray | None
+
+
+def fit(task: Task, journal: Journal) -> Trained:
+    """Trains by the strategy of the task's config, or goes on with what the journal's checkpoint holds."""
+    return _frozen(task, journal) if task.config.training.strategy == "frozen" else _deep(task, journal)
+
+
+def _frozen(task: Task, journal: Journal) -> Trained:
+    """The head alone, on features of a network that stays as it is."""
+    with timed(journal.clock, "features"):
+        (train, val, test), reference = _features(task)
+    with timed(journal.clock, "head"):
+        head, state = _fit_head(task, train, val, journal)
+    last = task.backbone.last_pool if task.config.model.head == "vgg" else task.backbone.last_map
+    return Trained(task.arrays | head, last, state.history, state.chosen, reference, test)
+
+
+def _features(task: Task) -> tuple[list[np.ndarray], np.ndarray]:
+    """Of train in the views to train on, of val and test in those to serve with; of train as it is."""
+    model, training = task.config.model, task.config.training
+    counted = training.augment in ("none", "dihedral")
+    served = task.recipe()
+    if counted and training.augment_views == model.views:
+        x = _extract(task, task.images, served, model.views)
+        found = [x[task.split == name] for name in ("train", "val", "test")]
+        return found, found[0][:, :1]
+    recipe = served if counted else task.recipe(training.augment)
+    train = _extract(task, task.of("train")[0], recipe, training.augment_views)
+    rest = _extract(task, [*task.of("val")[0], *task.of("test")[0]], served, model.views)
+    held = int((task.split == "val").sum())
+    return [train, rest[:held], rest[held:]], train[:, :1]
+
+
+def _extract(task: Task, images: list[Image], recipe: Recipe, views: int) -> np.ndarray:
+    return features.extract(images, task.backbone, task.arrays, task.config.model.head, recipe, views)
+
+
+def _fit_head(task: Task, train: np.ndarray, val: np.ndarray, journal: Journal) -> tuple[Arrays, State]:
+    """The head's arrays from (N, views, D) features, by the exact solver or by steps."""
+    labelled = (train, task.of("train")[1]), (val, task.of("val")[1])
+    weight, model = task.training_weight(), task.config.model
+    if task.config.training.solver == "keras":
+        return _fit_head_by_steps(task, train, val, weight, journal)
+    fitted = probe.fit_path(*labelled, weight, task.backbone.parts(model.head))
+    journal.write(fitted.history)
+    return fitted.head.arrays(), State(history=fitted.history, chosen=fitted.chosen, done=True)
+
+
+def _fit_head_by_steps(
+    task: Task, train: np.ndarray, val: np.ndarray, weight: np.ndarray, journal: Journal
+) -> tuple[Arrays, State]:
+    """Dense layers on features; those of a linear head are scaled, which is then folded into its kernel."""
+    model, phase = task.config.model, phases(task.config)[0]
+    linear = not heads.hidden(task.backbone, model.head)
+    scale = scaling(train.reshape(-1, train.shape[-1]), task.backbone.parts(model.head)) if linear else None
+    if scale:
+        train, val = scale(train), scale(val)
+    with _built(task, phase):
+        arrays = heads.random(
+            task.backbone, model.head, task.config.data.image_size, task.classes, task.config.seed
+        )
+        above = classifier.build_head(task.backbone, model.head, arrays, phase.dropout)
+    if not linear:
+        train, val = (x[..., : above.input.shape[-1]] for x in (train, val))
+    examples = (
+        Examples(Vectors(train), np.arange(len(train)), task.of("train")[1], weight, train.shape[1]),
+        Examples(Vectors(val), np.arange(len(val)), task.of("val")[1], np.ones(len(val)), val.shape[1]),
+    )
+    state = _run(task, above, phase, 0, examples, State(), journal)
+    found = classifier.trained_arrays(above)
+    if scale:
+        found = scale.fold(found["head/kernel"], found["head/bias"]).arrays()
+    return found, state
+
+
+def _deep(task: Task, journal: Journal) -> Trained:
+    """The head, and then the network above the boundary with it; or all of it from nothing."""
+    phase = phases(task.config)[-1]
+    model, training = task.config.model, task.config.training
+    frozen = boundary.Frozen(task.backbone, model.head, task.arrays, phase.boundary)
+    budget = task.config.running.cache_gb * 1e9
+    preset = training.augment if training.augment != "none" else "dihedral"
+    (train, y), (val, y_val) = task.of("train"), task.of("val")
+    with timed(journal.clock, "features"):
+        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), budget)
+        judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", phase.boundary), budget)
+    examples = (
+        Examples(read.source, np.arange(len(train)), y, task.training_weight(), phase.views),
+        Examples(judged.source, np.arange(len(val)), y_val, np.ones(len(val)), model.views),
+    )
+    with timed(journal.clock, "head"):
+        head, state = _beginning(task, read.features, judged.features, journal)
+    arrays = task.arrays | head
+    with _built(task, phase):
+        whole = classifier.build_classifier(
+            task.backbone, model.head, task.config.data.image_size, arrays, phase.dropout
+        )
+        above = classifier.cut(whole, phase.boundary, frozen.taps)[1]
+    number = len(phases(task.config)) - 1
+    begun = State(phase=number, history=state.history, chosen=state.chosen)
+    with timed(journal.clock, phase.name):
+        state = _run(task, above, phase, number, examples, begun, journal)
+    arrays |= classifier.trained_arrays(above)
+    reference = _reference(task, frozen, arrays, examples[0])
+    chosen = {
+        "epoch": float(state.best_epoch),
+        **{f"head {name}": value for name, value in state.chosen.items()},
+    }
+    return Trained(arrays, phase.boundary, state.history, chosen, reference, None)
+
+
+def _beginning(
+    task: Task, train: np.ndarray | None, val: np.ndarray | None, journal: Journal
+) -> tuple[Arrays, State]:
+    """The head to begin with: trained on the frozen network; random, to be restored or trained with all."""
+    model, seed = task.config.model, task.config.seed
+    size = task.config.data.image_size
+    plan = phases(task.config)
+    saved = journal.checkpoints.load()
+    if len(plan) == 1 or (saved and saved[0].phase == len(plan) - 1):
+        return heads.random(task.backbone, model.head, size, task.classes, seed), State()
+    if train is None or val is None:
+        (train, val, _), _ = _features(task)
+    return _fit_head(task, train, val, journal)
+
+
+def _run(
+    task: Task, above: Any, phase: Phase, number: int, examples: tuple[Examples, Examples], begun: State,
+    journal: Journal,
+) -> State:  # fmt: skip
+    """Runs one phase in steps, from its beginning or from the checkpoint that was left in it."""
+    saved = journal.checkpoints.load()
+    state, tensors = saved if saved and saved[0].phase == number else (begun, {})
+    stage = trainer.Stage(above, phase, *examples, task.config.seed, journal.deadline, journal.write)
+    return trainer.fit(stage, state, tensors, journal.checkpoints)
+
+
+def _reference(task: Task, frozen: boundary.Frozen, arrays: Arrays, train: Examples) -> np.ndarray:
+    """(N, 1, D) features of the training images by the trained network, from what lies at the boundary."""
+    model = classifier.build_features(task.backbone, frozen.head, task.config.data.image_size, arrays)
+    above = classifier.cut(model, frozen.boundary, frozen.taps)[1]
+    parts = []
+    for start in range(0, len(train.rows), trainer.JUDGED):
+        x = train.source.batch(train.rows[start : start + trainer.JUDGED], 0)
+        parts.append(np.asarray(above.predict_on_batch(list(x) if len(x) > 1 else x[0]), np.float32))
+    return np.concatenate(parts)[:, None]
+
+
+@contextmanager
+def _built(task: Task, phase: Phase) -> Iterator[None]:
+    """Models that are built inside compute in the phase's precision, and drop what the seed says."""
+    k = keras()
+    k.utils.set_random_seed(task.config.seed)
+    k.config.set_dtype_policy(training_precision(phase.precision))
+    try:
+        yield
+    finally:
+        k.config.set_dtype_policy("float32")

@@ -1,0 +1,309 @@
+"""The step loop: one phase of training, resumable at every step with the same bits.
+
+Order, variant and blend of the images are functions of (seed, phase, epoch, step); all else that changes is
+in `model.variables` and `optimizer.variables` (Keras's own savers leave out the state of Dropout). Only
+`train_on_batch` and `predict_on_batch` are asked of Keras, so any of its backends will do.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.backbones.framework import keras
+from headstart.data.loader import ahead
+from headstart.errors import GateError, sentence
+from headstart.progress import Bar, bar
+from headstart.training import optimizer as optimizers
+from headstart.training.checkpoint import Checkpoints, State, Tensors
+from headstart.training.head import calibrated_loss, cross_entropy
+from headstart.training.interrupt import deferred
+from headstart.training.mixing import mix
+from headstart.training.phases import Phase
+from headstart.training.sources import Examples
+
+SAVE_EVERY = 30.0  # seconds between two checkpoints inside an epoch
+JUDGED = 64  # images in a batch of validation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that a phase is given.
+
+    Attributes:
+        model: the Keras model above the boundary, inputs as `Examples.source` gives them, logits out.
+        phase: how it is trained.
+        train, val: what it learns from, and what judges it.
+        seed: settles order, blends and dropout.
+        deadline: on the clock of `time.monotonic`, when the last epoch should have ended.
+        on_epoch: called with all rows of the history, and the last one again, after every epoch.
+    """
+
+    model: Any
+    phase: Phase
+    train: Examples
+    val: Examples
+    seed: int
+    deadline: float = math.inf
+    on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None  # noqa: ARG005
+
+
+def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) -> State:
+    """Trains until the epochs are over, patience or time is; the model has the best epoch's weights then.
+
+    Args:
+        stage: what to train.
+        state: of this phase's beginning, or of a checkpoint.
+        tensors: of that checkpoint; empty at the beginning.
+        checkpoints: where they are kept.
+
+    Raises:
+        GateError: the loss is no number any more.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM; the step that was under way is saved.
+    """
+    loop = _Loop(stage, state, checkpoints)
+    with deferred() as asked:
+        loop.begin(tensors)
+        for _ in loop.steps_to_go():
+            if asked.signal:
+                loop.save()
+                asked.stop()
+        loop.end()
+        if asked.signal:
+            asked.stop()
+    return loop.state
+
+
+class _Loop:
+    """A phase under way."""
+
+    def __init__(self, stage: Stage, state: State, checkpoints: Checkpoints) -> None:
+        self.stage, self.state, self.checkpoints = stage, state, checkpoints
+        self.model, self.phase = stage.model, stage.phase
+        self.classes = self.model.output.shape[-1]
+        self.steps = math.ceil(len(stage.train.rows) / self.phase.batch_size)
+        self.saved = time.monotonic()
+
+    def begin(self, tensors: Tensors) -> None:
+        """Compiles, and restores a checkpoint, or judges the model as it came: that is epoch 0."""
+        if not tensors:
+            self.state.epochs = self.phase.epochs
+        self._compile()
+        if tensors:
+            self._restore(tensors)
+        elif math.isfinite(self.stage.deadline):
+            self.state.epochs = self._affordable()
+            self._compile()
+        if not self.state.epoch:
+            self._judge(None)
+            self.state.epoch = 1
+            self.save()
+
+    def steps_to_go(self) -> Iterator[None]:
+        """Trains step by step until no further epoch is to begin."""
+        state, images = self.state, len(self.stage.train.rows)
+        done = max(0, state.epoch - 1) * images + state.step * self.phase.batch_size
+        with bar(self._title(), state.epochs * images, done, narrow=True) as progress:
+            while not self._over():
+                yield from self._epoch(progress)
+
+    def _over(self) -> bool:
+        state, patience = self.state, self.phase.patience
+        if state.done or state.epoch > state.epochs:
+            return True
+        tired = 0 < patience <= state.waited
+        late = time.monotonic() > self.stage.deadline and state.epoch > 1
+        return state.step == 0 and (tired or late)
+
+    def _title(self) -> str:
+        return f"Epoch {min(self.state.epoch, self.state.epochs)}/{self.state.epochs}"
+
+    def _epoch(self, progress: Bar) -> Iterator[None]:
+        """The steps that this epoch still lacks, and validation at its end."""
+        state = self.state
+        start = time.monotonic() - state.seconds
+        if state.step == 0:
+            self.model.reset_metrics()
+        logs: dict[str, Any] = {}
+        for x, y, weight in ahead(self._batch, range(state.step, self.steps), window=4):
+            logs = self.model.train_on_batch(x, y, sample_weight=weight, return_dict=True)
+            state.step += 1
+            state.seconds = time.monotonic() - start
+            self._require_finite(float(logs["loss"]))
+            progress.advance(len(y), _words("", logs), self._title())
+            yield
+            if time.monotonic() - self.saved > SAVE_EVERY:
+                self.save()
+        row = self._judge({name: float(logs[name]) for name in ("loss", "accuracy")})
+        if self.phase.boundary != "features":  # a head's epochs are over too soon to be read
+            progress.line(
+                f"{self._title():<12} {_words('', row)}  {_words('val_', row)}  {row['seconds']:.0f} s"
+            )
+        state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
+        self.save()
+        yield
+
+    def save(self) -> None:
+        """Writes a checkpoint; one that holds no numbers is never written."""
+        tensors = {f"{kind}/{i:04}": _array(v) for kind, i, v in self._variables()}
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+                raise self._diverged(f"{name} holds a value that is no number")
+        self.checkpoints.save(self.state, tensors)
+        self.saved = time.monotonic()
+
+    def end(self) -> None:
+        """Puts the best epoch's weights back."""
+        best = self.checkpoints.load_best(self.state)
+        for i, variable in enumerate(self.model.trainable_variables):
+            variable.assign(best[f"{i:04}"].reshape(variable.shape))
+        if not self.state.done:
+            self.state.done = True
+            self.save()
+
+    # --- one step ----------------------------------------------------------------------------------
+
+    def _batch(self, step: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Inputs, targets and weights of a step."""
+        train, phase = self.stage.train, self.phase
+        epoch = self.state.epoch
+        order = self._rng(epoch).permutation(len(train.rows))
+        chosen = order[step * phase.batch_size : (step + 1) * phase.batch_size]
+        x = train.source.batch(train.rows[chosen], (epoch - 1) % train.views)
+        y = np.eye(self.classes, dtype=np.float32)[train.y[chosen]]
+        weight = (train.weight[chosen] / train.weight.mean()).astype(np.float32)
+        if phase.mix != "none":
+            blended, y, weight = mix(phase.mix, x[0], y, weight, self._rng(epoch, step))
+            x = (blended, *x[1:])
+        return _fed(x), y, weight
+
+    def _rng(self, *place: int) -> np.random.Generator:
+        return np.random.default_rng([self.stage.seed, self.state.phase, *place])
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
+
+    def _diverged(self, what: str) -> GateError:
+        rate = self.phase.learning_rate
+        return GateError(
+            sentence(
+                f"Training came to nothing in epoch {self.state.epoch}, step {self.state.step}: {what}.",
+                received=f"--learning-rate {rate:g}, --clip-norm {self.phase.clip_norm:g}",
+                remedy=f"Most often the steps are too long: try --learning-rate {rate / 10:g}, and keep "
+                "--clip-norm at 1; the last checkpoint is sound.",
+            )
+        )
+
+    # --- judging -----------------------------------------------------------------------------------
+
+    def _judge(self, logs: dict[str, float] | None) -> dict[str, Any]:
+        """Scores the validation images, adds a row to the history, and keeps the weights if they are best.
+
+        As for the frozen head, what counts is the loss at the best temperature: how boldly answers are put
+        is set right later (docs/decisions/0004-probe.md).
+        """
+        state, raw = self.state, None
+        if self.phase.average and state.epoch:
+            raw = [_array(variable) for variable in self.model.trainable_variables]
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        logits = self._answers()
+        val = self.stage.val
+        self._require_finite(float(logits.sum()))
+        loss = calibrated_loss(logits, val.y)
+        row: dict[str, Any] = {
+            "phase": self.phase.name,
+            "epoch": state.epoch,
+            **(logs or {"loss": None, "accuracy": None}),
+            "val_loss": cross_entropy(logits, val.y),
+            "val_accuracy": float((logits.argmax(axis=1) == val.y).mean()),
+            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "seconds": round(state.seconds, 3),
+            "val_calibrated_loss": loss,
+        }
+        state.history = [*state.history, row]
+        state.waited += 1
+        if state.best_loss is None or loss < state.best_loss:
+            state.best_loss, state.best_epoch, state.waited = loss, state.epoch, 0
+            weights = {f"{i:04}": _array(v) for i, v in enumerate(self.model.trainable_variables)}
+            self.checkpoints.save_best(state, weights)
+        for variable, value in zip(self.model.trainable_variables, raw or [], strict=False):
+            variable.assign(value.reshape(variable.shape))
+        self.stage.on_epoch(state.history)
+        return row
+
+    def _answers(self) -> np.ndarray:
+        """(N, C) logits of the validation images, the mean over their views."""
+        val = self.stage.val
+        total = np.zeros((len(val.rows), self.classes))
+        jobs = [(start, view) for start in range(0, len(val.rows), JUDGED) for view in range(val.views)]
+
+        def read(job: tuple[int, int]) -> Any:
+            start, view = job
+            return _fed(val.source.batch(val.rows[start : start + JUDGED], view))
+
+        for (start, _), x in zip(jobs, ahead(read, jobs, window=4), strict=True):
+            total[start : start + JUDGED] += np.asarray(self.model.predict_on_batch(x), np.float64)
+        return total / val.views
+
+    # --- Keras -------------------------------------------------------------------------------------
+
+    def _compile(self) -> None:
+        optimizer = optimizers.optimizer(self.phase, self.state.epochs * self.steps)
+        self.model.compile(optimizer, optimizers.loss(self.phase), weighted_metrics=["accuracy"])
+        optimizer.build(self.model.trainable_variables)
+        rows = np.zeros(1, np.int64) + self.stage.train.rows[0]
+        self.model.test_on_batch(  # builds the metrics, whose variables a checkpoint holds
+            _fed(self.stage.train.source.batch(rows, 0)), np.eye(self.classes)[:1], np.ones(1)
+        )
+        self.model.reset_metrics()
+
+    def _variables(self) -> Iterator[tuple[str, int, Any]]:
+        model = self.model
+        for kind, variables in (
+            ("model", model.variables),
+            ("optimizer", model.optimizer.variables),
+            ("metrics", model.metrics_variables),
+        ):
+            yield from ((kind, i, variable) for i, variable in enumerate(variables))
+
+    def _restore(self, tensors: Tensors) -> None:
+        for kind, i, variable in self._variables():
+            variable.assign(tensors[f"{kind}/{i:04}"].reshape(variable.shape))
+
+    def _affordable(self) -> int:
+        """Epochs that the time left allows, by one step and one batch of validation, timed and undone."""
+        before = [(variable, _array(variable)) for _, _, variable in self._variables()]
+        x, y, weight = self._batch(0)
+        times = []
+        for _ in range(2):  # the first one compiles
+            start = time.monotonic()
+            self.model.train_on_batch(x, y, sample_weight=weight)
+            times.append(time.monotonic() - start)
+        start = time.monotonic()
+        self._answers()
+        epoch = times[-1] * self.steps + time.monotonic() - start
+        for variable, value in before:
+            variable.assign(value.reshape(variable.shape))
+        left = self.stage.deadline - time.monotonic()
+        return max(0, min(self.phase.epochs, int(left / epoch)))
+
+
+def _words(prefix: str, logs: dict[str, Any]) -> str:
+    name, loss, accuracy = prefix.replace("_", " "), logs[f"{prefix}loss"], logs[f"{prefix}accuracy"]
+    return f"{name}loss {loss:.4f} accuracy {accuracy:.1%}"
+
+
+def _fed(x: tuple[np.ndarray, ...]) -> Any:
+    return list(x) if len(x) > 1 else x[0]
+
+
+def _array(variable: Any) -> np.ndarray:
+    """A copy with at least one dimension, as it is stored."""
+    value = keras().ops.convert_to_numpy(variable)
+    return np.atleast_1d(np.array(value))
