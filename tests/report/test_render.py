@@ -303,12 +303,12 @@ def test_hostile_names_are_shown_and_never_obeyed(tmp_path):
 def test_keras_epochs_are_told(tmp_path):
     run = make_run(tmp_path)
     add_the_rest(run)
-    history = pd.read_csv(run.history).drop(columns="C").assign(phase="keras")
+    history = pd.read_csv(run.history).drop(columns="C").assign(phase="head")
     write_text(run.history, history.to_csv(index=False))
     info = json.loads(run.run_json.read_text())
     write_json(run.run_json, info | {"head": {"solver": "keras", "epoch": 1.0, "features": 2560}})
     section = sections.training(read(run))
-    assert "for 3 epochs; the weights are those of epoch 1." in section.caption
+    assert "for 2 epochs; the weights are those of epoch 1." in section.caption
     assert [drawing.name for drawing in section.figures] == ["loss", "accuracy"]
 
 

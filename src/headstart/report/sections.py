@@ -206,16 +206,25 @@ def training(files: RunFiles) -> Section:
             f"C = {chosen:.3g} has the lowest loss on the validation images once a temperature is fitted."
         )
     else:
-        caption = (
-            f"The head was trained for {len(rows):,} epochs; the weights are those of epoch {chosen:.0f}."
-        )
-    seen = "Where training goes on improving while validation turns back, the head begins to learn by heart."
+        caption = f"{_trained(str(phase), rows)}; the weights are those of epoch {chosen:.0f}."
+        if phase == "top" and chosen == 0:
+            caption += " No epoch was better than the head alone."
+    seen = "Where training goes on improving while validation turns back, it begins to learn by heart."
     curves = {
         "loss": f"Lower is better. {seen}",
-        "accuracy": "Higher is better. The gap is what the head knows of its training images only.",
+        "accuracy": "Higher is better. The gap is what is known of the training images only.",
     }
     drawings = (Drawing.of(m, figures.training(rows, m, chosen), text) for m, text in curves.items())
     return Section("training", title, caption, figures=tuple(drawings))
+
+
+def _trained(phase: str, rows: pd.DataFrame) -> str:
+    epochs = int(rows["epoch"].max())
+    many = f"{epochs:,} epoch{'s' * (epochs != 1)}"
+    if phase == "top":
+        return f"Upper layers and head were trained together for {many}, beginning from the head alone (epoch 0)"
+    what = "The whole network" if phase == "all" else "The head"
+    return f"{what} was trained for {many}"
 
 
 def mistakes(files: RunFiles) -> Section:
