@@ -222,7 +222,7 @@ def _trained(phase: str, rows: pd.DataFrame) -> str:
     epochs = int(rows["epoch"].max())
     many = f"{epochs:,} epoch{'s' * (epochs != 1)}"
     if phase == "top":
-        return f"Upper layers and head were trained together for {many}, beginning from the head alone (epoch 0)"
+        return f"Upper layers and head were trained for {many}, beginning from the head alone (epoch 0)"
     what = "The whole network" if phase == "all" else "The head"
     return f"{what} was trained for {many}"
 
