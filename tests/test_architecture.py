@@ -17,9 +17,9 @@ FILES = sorted((SRC / "headstart").rglob("*.py"))
 
 # A package imports only from those before it. `headstart` is __init__.py, the Python API.
 ORDER = (
-    "errors rundir cache resume progress config data backbones engines provenance training"
-    " inference evaluation report export serving experiments distributed datacheck stages pipeline estimator"
-    " headstart cli __main__"
+    "errors rundir cache machine resume progress config data backbones engines provenance doctor"
+    " training inference evaluation report export serving experiments distributed datacheck stages"
+    " pipeline estimator headstart cli __main__"
 ).split()
 
 ONLY_IN = {
@@ -27,6 +27,8 @@ ONLY_IN = {
     "openvino": {"engines", "export"},
     "ncnn": {"engines", "export"},
     "onnxruntime": {"engines", "export"},
+    "jax": {"engines", "export"},
+    "torch": {"engines", "export"},
     "keras": {"backbones", "engines", "training", "export"},
     "flask": {"serving"},
     "sqlalchemy": {"serving"},

@@ -41,7 +41,7 @@ print(json.dumps({"backend": k.config.backend(), "logits": logits.tolist(), "los
 def arrays():
     """The tiny network's, a head that gives logits near one, and images to answer."""
     rng = np.random.default_rng(1)
-    head = rng.normal(0, 1e-3, (TINY.width("taps"), 2)).astype(np.float32)
+    head = rng.normal(0, 1e-3, (TINY.width("taps", SIZE), 2)).astype(np.float32)
     return weights.random(TINY, 2) | {
         "head/kernel": head,
         "head/bias": np.array([0.5, -0.5], np.float32),

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import cyclopts
 
 from headstart import __version__
-from headstart.cli import cache, data, demo, evaluate, predict, train
+from headstart.cli import cache, data, demo, doctor, evaluate, predict, train
 from headstart.errors import HeadstartError, InputError, printable, sentence
 
 INTERRUPTED = 130
@@ -34,6 +34,7 @@ app.command(evaluate.evaluate)
 app.command(predict.predict)
 app.command(data.app)
 app.command(cache.app)
+app.command(doctor.doctor)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

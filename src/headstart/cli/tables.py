@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,10 @@ def _print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
 
 
 def print_table(
-    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: Collection[str] = ()
+    header: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    right: Collection[str] = (),
+    styles: Mapping[str, str] | None = None,
 ) -> None:
     """Columns on a terminal, folded to its width; plain lines where the output goes into a file or a pipe.
 
@@ -69,9 +72,10 @@ def print_table(
         header: names of the columns.
         rows: a text for each column.
         right: columns of numbers, which are set to the right.
+        styles: colours of texts on a terminal, as rich names them.
     """
     if sys.stdout.isatty():
-        _print_columns(header, rows, right)
+        _print_columns(header, rows, right, styles or {})
         return
     table = [tuple(map(printable, row)) for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -83,7 +87,12 @@ def print_table(
         print("  ".join(cells).rstrip())
 
 
-def _print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: Collection[str]) -> None:
+def _print_columns(
+    header: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    right: Collection[str],
+    styles: Mapping[str, str],
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -92,5 +101,5 @@ def _print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], rig
     for name in header:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), styles.get(cell, "")) for cell in row))
     Console().print(table)

@@ -25,7 +25,7 @@ IMAGES = 3  # timed after one warm-up; the fastest counts, as noise only slows d
 NEAR = 0.03  # of the largest feature: bfloat16 keeps 8 bits; further off, an engine is broken here
 
 
-def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays) -> str:
+def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: bool = True) -> str:
     """Name of the fastest engine whose features are right here, remembered or measured now (2 to 4 seconds).
 
     The parity check after training holds the saved model itself to the parity table.
@@ -40,7 +40,8 @@ def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays) -> str:
     trials = {name: _trial(open_engine(name, backbone, head, size, arrays), images) for name in installed}
     choice = _best(trials)
     seconds = {name: trial.seconds for name, trial in trials.items()}
-    write_text(record, to_json({"engine": choice, "seconds_per_image": seconds}))
+    if remember:
+        write_text(record, to_json({"engine": choice, "seconds_per_image": seconds}))
     return choice
 
 

@@ -1,0 +1,48 @@
+"""Libraries are tried in processes of their own: one may end its process, or never answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LIMIT = 30.0
+"""Seconds for each process; the slowest, Keras on VGG16, takes about ten."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a process found out, or why it could not."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def trial(name: str, quick: bool) -> Trial:
+    """Tries an engine, or the choice between them: `engines.trial.facts`."""
+    return run(["-m", "headstart.engines.trial", name, *(["--quick"] if quick else [])])
+
+
+def run(arguments: list[str], limit: float = LIMIT) -> Trial:
+    """What Python wrote as its last line, as JSON. -P: files of the folder we are in are no modules."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-P", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Trial(error=f"did not answer within {limit:.0f} seconds")
+    if done.returncode < 0:
+        return Trial(error=f"ended by {signal.Signals(-done.returncode).name}")
+    if done.returncode:
+        return Trial(error=(done.stderr.strip().splitlines() or ["ended without a word"])[-1][:300])
+    return Trial(json.loads(done.stdout.splitlines()[-1]))
