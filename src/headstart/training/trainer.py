@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.backbones.framework import keras
 from headstart.data.loader import ahead
 from headstart.errors import GateError, sentence
 from headstart.progress import Bar, bar
@@ -208,7 +207,7 @@ class _Loop:
         As for the frozen head, what counts is the loss at the best temperature: how boldly answers are put
         is set right later (docs/decisions/0004-probe.md).
         """
-        state, raw = self.state, None
+        state, raw, start = self.state, None, time.monotonic()
         if self.phase.average and state.epoch:
             raw = [_array(variable) for variable in self.model.trainable_variables]
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
@@ -223,7 +222,7 @@ class _Loop:
             "val_loss": cross_entropy(logits, val.y),
             "val_accuracy": float((logits.argmax(axis=1) == val.y).mean()),
             "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
-            "seconds": round(state.seconds, 3),
+            "seconds": round(state.seconds + time.monotonic() - start, 3),  # steps and validation
             "val_calibrated_loss": loss,
         }
         state.history = [*state.history, row]
@@ -305,5 +304,4 @@ def _fed(x: tuple[np.ndarray, ...]) -> Any:
 
 def _array(variable: Any) -> np.ndarray:
     """A copy with at least one dimension, as it is stored."""
-    value = keras().ops.convert_to_numpy(variable)
-    return np.atleast_1d(np.array(value))
+    return np.atleast_1d(np.array(variable.numpy()))
