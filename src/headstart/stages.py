@@ -24,7 +24,7 @@ from headstart.inference.predictor import Predictor
 from headstart.inference.reference import reference
 from headstart.progress import note, track
 from headstart.rundir import RunDir, atomic_dir, to_json, write_json
-from headstart.training import features, strategy
+from headstart.training import estimate, features, strategy
 from headstart.training.journal import Journal
 from headstart.training.strategy import Task, Trained
 
@@ -116,6 +116,7 @@ def _spec(task: Task, data: Manifest, boundary: str) -> bundle.BundleSpec:
 
 def learn(task: Task, run: RunDir, clock: dict[str, float]) -> Trained:
     """Trains, or goes on with what the run's checkpoint holds."""
+    estimate.say(task)
     running = task.config.running
     deadline = time.monotonic() + seconds(task.config.training.time_limit)
     return strategy.fit(task, Journal(run, clock, running.tensorboard, deadline))

@@ -92,10 +92,18 @@ class Backbone:
             )
         return names[names.index(trained[unfreeze]) - 1]
 
+    def above(self, boundary: str) -> tuple[str, ...]:
+        """Names of the layers above the tensor `boundary`."""
+        return self.layers[self.layers.index(boundary) + 1 :] if boundary != "image" else self.layers
+
+    def side(self, tensor: str, size: int) -> int:
+        """Height and width of a named tensor for images of `size` pixels."""
+        below = self.layers[: self.layers.index(tensor) + 1]
+        return size >> sum(name.endswith("pool") for name in below)
+
     def frozen_taps(self, head: str, boundary: str) -> tuple[str, ...]:
         """Those taps of `head` that lie at the tensor `boundary` or below it."""
-        below = self.layers[: self.layers.index(boundary) + 1] if boundary != "image" else ()
-        return tuple(tap for tap in self.taps(head) if tap in below)
+        return tuple(tap for tap in self.taps(head) if tap not in self.above(boundary))
 
     def channels(self, tensor: str) -> int:
         """Channels of a named tensor: ``block3_pool`` and ``block3_conv1`` both have block 3's width."""
@@ -107,8 +115,7 @@ class Backbone:
 
     def width(self, head: str, size: int) -> int:
         """Length D of the feature vector of `head` for images of `size` pixels."""
-        side = size // 2 ** len(self.depths)
-        flat = side * side * self.widths[-1] if head == "vgg" else 0
+        flat = self.side(self.last_pool, size) ** 2 * self.widths[-1] if head == "vgg" else 0
         return flat + sum(part.length for part in self.parts(head))
 
 

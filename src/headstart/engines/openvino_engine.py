@@ -91,7 +91,8 @@ def open_engine(
     operations = OpenVinoOperations(size, OpenVinoEngine.batch, arrays)
     tensors = vgg.graph(backbone, head, operations)
     operations.input.output(0).set_names({"image"})
-    outputs = [tensors["features"], *([tensors[boundary]] if boundary else [])]
+    nodes = [tensors["features"], *([tensors[boundary]] if boundary else [])]
+    outputs = [node if isinstance(node, ov.Output) else node.output(0) for node in nodes]
     model = ov.Model(outputs, [operations.input], backbone.name)
     options = {
         "PERFORMANCE_HINT": "LATENCY",

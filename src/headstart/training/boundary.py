@@ -46,9 +46,7 @@ class Frozen:
 
     def shape(self, size: int) -> tuple[int, int, int]:
         """(H, W, C) of the map for images of `size` pixels."""
-        layers = self.backbone.layers
-        poolings = [name for name in layers[: layers.index(self.boundary) + 1] if name.endswith("pool")]
-        side = size // 2 ** len(poolings)
+        side = self.backbone.side(self.boundary, size)
         return side, side, self.backbone.channels(self.boundary)
 
 
