@@ -88,4 +88,4 @@ def engine_in_use(trials: Mapping[str, Trial]) -> Verdict:
     if error := trials[CHOICE].error:
         return Verdict("broken", error, f"headstart train … --engine {running[0]}")
     name = trials[CHOICE].facts["engine"]
-    return Verdict("ok", f"{name}; --engine auto takes another where it is {GAIN:g} times as fast")
+    return Verdict("ok", f"{name}; another must be {GAIN:g} times as fast")
