@@ -116,9 +116,10 @@ def _spec(task: Task, data: Manifest, boundary: str) -> bundle.BundleSpec:
 
 def learn(task: Task, run: RunDir, clock: dict[str, float]) -> Trained:
     """Trains, or goes on with what the run's checkpoint holds."""
+    limit = seconds(task.config.training.time_limit)
+    task = estimate.within(task, limit)
     estimate.say(task)
-    running = task.config.running
-    deadline = time.monotonic() + seconds(task.config.training.time_limit)
+    running, deadline = task.config.running, time.monotonic() + limit
     return strategy.fit(task, Journal(run, clock, running.tensorboard, deadline))
 
 

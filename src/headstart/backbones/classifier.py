@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from headstart.backbones import heads, vgg
 from headstart.backbones.framework import keras
+from headstart.backbones.heads import Scaling
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 from headstart.errors import InputError, sentence
@@ -38,15 +41,15 @@ class KerasOperations:
     def summary(self, x: Any, name: str) -> list[Any]:
         layers = self.keras.layers
         return [
-            layers.GlobalAveragePooling2D(name=f"{name}_mean")(x),
-            layers.GlobalMaxPooling2D(name=f"{name}_max")(x),
+            layers.GlobalAveragePooling2D(name=f"{name}_mean", dtype="float32")(x),
+            layers.GlobalMaxPooling2D(name=f"{name}_max", dtype="float32")(x),
         ]
 
     def flatten(self, x: Any, name: str) -> Any:
         return self.keras.layers.Flatten(name=name)(x)
 
     def join(self, parts: list[Any]) -> Any:
-        return self.keras.layers.Concatenate(name="features")(parts)
+        return self.keras.layers.Concatenate(name="features", dtype="float32")(parts)
 
 
 def build_features(spec: Backbone, head: str, size: int, arrays: Arrays) -> Any:
@@ -59,7 +62,9 @@ def build_features(spec: Backbone, head: str, size: int, arrays: Arrays) -> Any:
     return model
 
 
-def build_classifier(spec: Backbone, head: str, size: int, arrays: Arrays, dropout: float = 0.0) -> Any:
+def build_classifier(
+    spec: Backbone, head: str, size: int, arrays: Arrays, dropout: float = 0.0, scaling: Scaling | None = None
+) -> Any:
     """Returns the flat Keras model from uint8 images to (B, C) logits.
 
     Args:
@@ -68,22 +73,28 @@ def build_classifier(spec: Backbone, head: str, size: int, arrays: Arrays, dropo
         size: side of the images in pixels.
         arrays: ``<conv>/kernel`` (3, 3, in, out), ``<conv>/bias`` (out,), and those of the head.
         dropout: share of its inputs that each dense layer loses in training; no layer where it is 0.
+        scaling: what is done to the features first; the arrays of the layer behind it are for such ones.
     """
     base = build_features(spec, head, size, arrays)
     x = base.get_layer("flatten").output if head == "vgg" else base.output
-    return keras().Model(base.input, _dense(x, spec, head, arrays, dropout), name=base.name)
+    return keras().Model(base.input, _dense(x, spec, head, arrays, dropout, scaling), name=base.name)
 
 
-def build_head(spec: Backbone, head: str, arrays: Arrays, dropout: float = 0.0) -> Any:
-    """Returns the Keras model from the features that `head` reads to (B, C) logits."""
-    first = "fc1" if heads.hidden(spec, head) else "head"
-    x = keras().Input((len(arrays[f"{first}/kernel"]),), name="features")
-    return keras().Model(x, _dense(x, spec, head, arrays, dropout))
+def build_head(
+    spec: Backbone, head: str, arrays: Arrays, dropout: float = 0.0, scaling: Scaling | None = None
+) -> Any:
+    """Returns the Keras model from the features that `head` reads to (B, C) logits; as `build_classifier`."""
+    x = keras().Input((len(arrays[f"{heads.first(spec, head)}/kernel"]),), name="features")
+    return keras().Model(x, _dense(x, spec, head, arrays, dropout, scaling))
 
 
-def _dense(x: Any, spec: Backbone, head: str, arrays: Arrays, dropout: float) -> Any:
+def _dense(x: Any, spec: Backbone, head: str, arrays: Arrays, dropout: float, scaling: Scaling | None) -> Any:
     """Logits of features, by dense layers that hold the arrays of `head`."""
     layers = keras().layers
+    if scaling:
+        mean, variance = scaling.mean.astype(np.float32), np.square(scaling.scale).astype(np.float32)
+        normalise = layers.Normalization(mean=mean, variance=variance, name="scaled", dtype="float32")
+        x = normalise(x)
     for name, width in (*heads.hidden(spec, head), ("head", arrays["head/bias"].shape[0])):
         last = name == "head"
         if dropout:

@@ -60,6 +60,47 @@ class DenseHead:
         return np.asarray(x.astype(np.float64) @ kernel.astype(np.float64) + bias)
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """What is taken from each feature, and what it is then divided by: (D,) each.
+
+    A layer learns in such terms, since the features of a network differ a hundredfold in size, and is then
+    folded, so that a saved head reads features as they are.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(M, D) centred and scaled, float32."""
+        scaled = x - self.mean.astype(np.float32)
+        scaled /= self.scale.astype(np.float32)
+        return scaled
+
+    def fold(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of a layer on scaled features, the same layer on raw ones; float32."""
+        kernel = kernel / self.scale[:, None]
+        return kernel.astype(np.float32), (bias - self.mean @ kernel).astype(np.float32)
+
+    def unfold(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The way back."""
+        return (kernel * self.scale[:, None]).astype(np.float32), (bias + self.mean @ kernel).astype(
+            np.float32
+        )
+
+    def folded(self, arrays: Arrays, layer: str) -> Arrays:
+        """The arrays of a head whose first layer is `layer`, for raw features."""
+        return arrays | _named(layer, *self.fold(arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]))
+
+    def unfolded(self, arrays: Arrays, layer: str) -> Arrays:
+        """The way back."""
+        return arrays | _named(layer, *self.unfold(arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]))
+
+
+def _named(layer: str, kernel: np.ndarray, bias: np.ndarray) -> Arrays:
+    return {f"{layer}/kernel": kernel, f"{layer}/bias": bias}
+
+
 def shapes(spec: Backbone, head: str, size: int, classes: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the arrays of `head`, in order, for images of `size` pixels."""
     found: dict[str, tuple[int, ...]] = {}
@@ -73,6 +114,11 @@ def shapes(spec: Backbone, head: str, size: int, classes: int) -> dict[str, tupl
 def hidden(spec: Backbone, head: str) -> tuple[tuple[str, int], ...]:
     """Names and widths of the hidden layers of `head`."""
     return tuple((f"fc{i}", width) for i, width in enumerate(spec.dense, start=1)) if head == "vgg" else ()
+
+
+def first(spec: Backbone, head: str) -> str:
+    """Name of the layer that reads the features."""
+    return (*(name for name, _ in hidden(spec, head)), "head")[0]
 
 
 def from_arrays(spec: Backbone, head: str, arrays: Arrays) -> Head:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,24 @@ def from_keras_h5(path: Path, spec: Backbone) -> Arrays:
             )
         ) from error
     return arrays
+
+
+def dense_from_keras_h5(path: Path, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """Those dense layers of Keras's file that have just these shapes, as ``fc1`` and ``fc2`` of VGG16."""
+    import h5py
+
+    found: Arrays = {}
+    with h5py.File(path, "r") as file:
+        for name, shape in shapes.items():
+            with suppress(KeyError):
+                found[name] = _dataset(file, name.split("/")[0], shape)
+    return {name: array for name, array in found.items() if _partner(name) in found}
+
+
+def _partner(name: str) -> str:
+    """A kernel without its bias is of no use, nor a bias without its kernel."""
+    layer, kind = name.split("/")
+    return f"{layer}/bias" if kind == "kernel" else f"{layer}/kernel"
 
 
 def _dataset(group: object, layer: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from headstart.backbones import vgg
@@ -89,6 +89,19 @@ def _trained(task: Task, phase: Phase) -> float:
     dense = sum(prod(shape) for shape in shapes(spec, config.model.head, size, task.classes).values())
     maps = sum(spec.side(name, size) ** 2 * spec.channels(name) for name in above)
     return 16.0 * (kernels + dense) + 12.0 * maps * phase.batch_size
+
+
+def within(task: Task, limit: float) -> Task:
+    """The task with as few views of each image as let the frozen part be computed in 60 % of `limit` seconds.
+
+    The steps get the rest. It depends on nothing but the task and what the engines were timed at, so that a
+    killed run goes on with the same number.
+    """
+    training = task.config.training
+    if training.strategy == "frozen" or estimate(task).features <= 0.6 * limit or training.augment_views == 1:
+        return task
+    fewer = replace(training, augment_views=training.augment_views // 2)
+    return within(replace(task, config=replace(task.config, training=fewer)), limit)
 
 
 def say(task: Task) -> None:

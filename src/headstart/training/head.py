@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.backbones.heads import LinearHead
+from headstart.backbones.heads import LinearHead, Scaling
 from headstart.backbones.specs import Part
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -20,25 +20,6 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 SHARES = {"mean": 1.0, "max": 0.25}
 """Of the total variance that a part of the features has in training; maxima are noisier than means."""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What is taken from each feature, and what it is then divided by: (D,) each."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(M, D) centred and scaled, float32."""
-        scaled = x - self.mean.astype(np.float32)
-        scaled /= self.scale.astype(np.float32)
-        return scaled
-
-    def fold(self, kernel: np.ndarray, bias: np.ndarray) -> LinearHead:
-        """The same layer for raw features."""
-        kernel = kernel / self.scale[:, None]
-        return LinearHead(kernel.astype(np.float32), (bias - self.mean @ kernel).astype(np.float32))
 
 
 def rows(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

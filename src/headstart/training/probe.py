@@ -57,7 +57,7 @@ def path(
         kernel, bias = model.coef_.T, model.intercept_
         if kernel.shape[1] == 1:  # two classes share one logit z: as softmax, (−z/2, z/2)
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
-        yield scale.fold(kernel, bias)
+        yield LinearHead(*scale.fold(kernel, bias))
 
 
 def candidates(

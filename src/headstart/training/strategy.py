@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.backbones import classifier, heads
+from headstart.backbones import classifier, heads, weights
 from headstart.backbones.framework import keras
+from headstart.backbones.heads import Scaling
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 from headstart.config import RunConfig
@@ -148,28 +150,45 @@ def _fit_head(task: Task, train: np.ndarray, val: np.ndarray, journal: Journal) 
 def _fit_head_by_steps(
     task: Task, train: np.ndarray, val: np.ndarray, weight: np.ndarray, journal: Journal
 ) -> tuple[Arrays, State]:
-    """Dense layers on features; those of a linear head are scaled, which is then folded into its kernel."""
+    """Dense layers on features."""
     model, phase = task.config.model, phases(task.config)[0]
-    linear = not heads.hidden(task.backbone, model.head)
-    scale = scaling(train.reshape(-1, train.shape[-1]), task.backbone.parts(model.head)) if linear else None
-    if scale:
-        train, val = scale(train), scale(val)
+    arrays, scale = _untrained_head(task, train)
+    layer = heads.first(task.backbone, model.head)
+    train, val = (x[..., : len(arrays[f"{layer}/kernel"])] for x in (train, val))
     with _built(task, phase):
-        arrays = heads.random(
-            task.backbone, model.head, task.config.data.image_size, task.classes, task.config.seed
-        )
-        above = classifier.build_head(task.backbone, model.head, arrays, phase.dropout)
-    if not linear:
-        train, val = (x[..., : above.input.shape[-1]] for x in (train, val))
+        above = classifier.build_head(task.backbone, model.head, arrays, phase.dropout, scale)
     examples = (
         Examples(Vectors(train), np.arange(len(train)), task.of("train")[1], weight, train.shape[1]),
         Examples(Vectors(val), np.arange(len(val)), task.of("val")[1], np.ones(len(val)), val.shape[1]),
     )
     state = _run(task, above, phase, 0, examples, State(), journal)
     found = classifier.trained_arrays(above)
-    if scale:
-        found = scale.fold(found["head/kernel"], found["head/bias"]).arrays()
-    return found, state
+    return (scale.folded(found, layer) if scale else found), state
+
+
+def _untrained_head(task: Task, features: np.ndarray | None) -> tuple[Arrays, Scaling | None]:
+    """Random, but for hidden layers that the user's file of weights holds; and what its features need.
+
+    Those hidden layers know raw features; from scratch there are none to go by.
+    """
+    model, size = task.config.model, task.config.data.image_size
+    arrays = heads.random(task.backbone, model.head, size, task.classes, task.config.seed)
+    if model.weights and heads.hidden(task.backbone, model.head):
+        shapes = heads.shapes(task.backbone, model.head, size, task.classes)
+        hidden = {name: shape for name, shape in shapes.items() if not name.startswith("head/")}
+        if found := weights.dense_from_keras_h5(Path(model.weights), hidden):
+            return arrays | found, None
+    return arrays, None if features is None else _scaling(task, features)
+
+
+def _scaling(task: Task, features: np.ndarray) -> Scaling:
+    """Of (N, views, D) training features for the first layer of the head."""
+    spec, head = task.backbone, task.config.model.head
+    if not heads.hidden(spec, head):
+        return scaling(features.reshape(-1, features.shape[-1]), spec.parts(head))
+    width = heads.shapes(spec, head, task.config.data.image_size, task.classes)["fc1/kernel"][0]
+    root = float(np.sqrt(np.square(features[..., :width], dtype=np.float64).mean())) or 1.0
+    return Scaling(np.zeros(width), np.full(width, root))  # most of a pooled map is zero: it isn't centred
 
 
 def _deep(task: Task, journal: Journal) -> Trained:
@@ -188,18 +207,17 @@ def _deep(task: Task, journal: Journal) -> Trained:
         Examples(judged.source, np.arange(len(val)), y_val, np.ones(len(val)), model.views),
     )
     with timed(journal.clock, "head"):
-        head, state = _beginning(task, read.features, judged.features, journal)
-    arrays = task.arrays | head
+        head, scale, state = _beginning(task, read.features, judged.features, journal)
     with _built(task, phase):
-        whole = classifier.build_classifier(
-            task.backbone, model.head, task.config.data.image_size, arrays, phase.dropout
-        )
+        size, arrays = task.config.data.image_size, task.arrays | head
+        whole = classifier.build_classifier(task.backbone, model.head, size, arrays, phase.dropout, scale)
         above = classifier.cut(whole, phase.boundary, frozen.taps)[1]
     number = len(phases(task.config)) - 1
     begun = State(phase=number, history=state.history, chosen=state.chosen)
     with timed(journal.clock, phase.name):
         state = _run(task, above, phase, number, examples, begun, journal)
-    arrays |= classifier.trained_arrays(above)
+    found = classifier.trained_arrays(above)
+    arrays |= scale.folded(found, heads.first(task.backbone, model.head)) if scale else found
     reference = _reference(task, frozen, arrays, examples[0])
     chosen = {
         "epoch": float(state.best_epoch),
@@ -210,17 +228,24 @@ def _deep(task: Task, journal: Journal) -> Trained:
 
 def _beginning(
     task: Task, train: np.ndarray | None, val: np.ndarray | None, journal: Journal
-) -> tuple[Arrays, State]:
-    """The head to begin with: trained on the frozen network; random, to be restored or trained with all."""
-    model, seed = task.config.model, task.config.seed
-    size = task.config.data.image_size
+) -> tuple[Arrays, Scaling | None, State]:
+    """The head to begin with, in terms of its scaling, and where that leaves the training.
+
+    It is trained on the frozen network; from scratch it is random, and so it is where a checkpoint is going to
+    take its place.
+    """
     plan = phases(task.config)
-    saved = journal.checkpoints.load()
-    if len(plan) == 1 or (saved and saved[0].phase == len(plan) - 1):
-        return heads.random(task.backbone, model.head, size, task.classes, seed), State()
+    if len(plan) == 1:
+        return *_untrained_head(task, None), State()
     if train is None or val is None:
         (train, val, _), _ = _features(task)
-    return _fit_head(task, train, val, journal)
+    saved = journal.checkpoints.load()
+    if saved and saved[0].phase == len(plan) - 1:
+        return *_untrained_head(task, train), State()
+    head, state = _fit_head(task, train, val, journal)
+    _, scale = _untrained_head(task, train)
+    layer = heads.first(task.backbone, task.config.model.head)
+    return (scale.unfolded(head, layer) if scale else head), scale, state
 
 
 def _run(
