@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## fill .venv from constraints.txt; the other verbs do this by themselves
 
@@ -54,10 +54,13 @@ bench-data: install ## images a second of decode + fit, beside OpenCV, Pillow, T
 bench-scaled: install ## what decoding JPEGs at a fraction does to accuracy
 	@$(BIN)/python benchmarks/bench_scaled.py
 
+bench-training: install ## whole trainings beside Keras and PyTorch: seconds, memory; over an hour
+	@$(BIN)/python benchmarks/bench_training.py
+
 # Of the extras all but `gpu`, which excludes `cpu`.
 lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,cpu demo dev heic tensorboard) $(UPGRADE) \
 	  --output-file constraints.txt --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-scaled lock
+.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-scaled bench-training lock
