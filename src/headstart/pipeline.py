@@ -13,7 +13,7 @@ from headstart.errors import InputError, printable, sentence
 from headstart.inference.bundle import load as load_bundle
 from headstart.inference.predictor import Predictor
 from headstart.progress import note, timed
-from headstart.rundir import RunDir, write_json
+from headstart.rundir import RunDir, sweep, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,12 +68,14 @@ def train(
     changes = manifests.changes(before, manifest)
     standing = resume.standing(run, facts, changes, config.running.force)
     if standing == "finished":
+        shutil.rmtree(run.checkpoints, ignore_errors=True)  # it may have been killed just before that
         note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
         return run
     stages.describe(manifest, ledger)
     with resume.locked(run):
+        sweep(run.root)
         if standing == "new":
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            resume.begin_anew(run)
         _train(run, manifest, ledger, config, facts | {"data": str(data)}, clock)
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,16 @@ def locked(run: RunDir) -> Iterator[None]:
                 )
             ) from error
         yield
+
+
+def begin_anew(run: RunDir) -> None:
+    """Forgets a run that is taken over; killed halfway, what is left is still a run to take over.
+
+    Its model stays until there is a new one.
+    """
+    run.run_json.unlink(missing_ok=True)  # first: nothing else says what the rest belongs to
+    run.report.unlink(missing_ok=True)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -85,13 +86,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Writes safetensors atomically, row by row in memory order (the library would not make it so).
+    """Writes safetensors atomically.
 
-    It is serialised first and written here, so that a full disk is an OSError like any other.
+    They are serialised first and written here, so that a full disk is an OSError like any other.
     """
+    write_bytes(path, serialised(tensors))
+
+
+def serialised(tensors: dict[str, np.ndarray]) -> bytes:
+    """Tensors in safetensors' format, each in C order: the library writes memory as it lies, without asking."""
     from safetensors.numpy import save
 
-    write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
+    return save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -107,7 +113,7 @@ def to_json(value: Any) -> str:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which replaces it when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
@@ -124,7 +130,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, which replaces it when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
@@ -147,6 +153,24 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         _fsync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed process left half-written below `folder`, where nobody else may be writing."""
+    for path in list(folder.rglob(".*")):
+        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name):  # as `tempfile` names it
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """Makes a folder and those above it, which a power cut doesn't take away again."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
 
 
 def _fsync(path: Path) -> None:
