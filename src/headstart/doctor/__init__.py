@@ -18,10 +18,10 @@ from headstart.progress import track
 
 
 def examine(quick: bool = False) -> tuple[Check, ...]:
-    """All checks, in about 15 seconds.
+    """All checks, in less than 20 seconds on an idle machine.
 
     Args:
-        quick: try a tiny network and time nothing, in about 6 seconds.
+        quick: try a tiny network and time nothing, in less than half of that.
     """
     installed = [name for name in ENGINES if ENGINES[name].installed]
     asked = [*installed, *([] if quick or not installed else [CHOICE])]
