@@ -94,7 +94,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 def serialised(tensors: dict[str, np.ndarray]) -> bytes:
-    """Tensors in safetensors' format, each in C order: the library writes memory as it lies, without asking."""
+    """Tensors in safetensors' format, each in C order: the library writes memory as it lies."""
     from safetensors.numpy import save
 
     return save({name: np.ascontiguousarray(array) for name, array in tensors.items()})

@@ -23,7 +23,7 @@ from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.progress import track
-from headstart.rundir import cache_dir, write_bytes
+from headstart.rundir import cache_dir, serialised, write_bytes
 from headstart.training.augment import AUGMENTATION, augment
 
 SHARD = 256  # vectors in a file: what a killed run loses at most
@@ -135,10 +135,8 @@ class Store:
 
     def add(self, keys: Sequence[bytes], vectors: Sequence[np.ndarray]) -> None:
         """Writes one shard; writers never clash, as a name belongs to a content."""
-        from safetensors.numpy import save
-
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-        content = save({"keys": packed, "features": np.stack(vectors)})
+        content = serialised({"keys": packed, "features": np.stack(vectors)})
         name = hashlib.sha256(content).hexdigest()[:32]
         write_bytes(self.folder / f"{name}.safetensors", content)
         self.vectors |= dict(zip(keys, vectors, strict=True))

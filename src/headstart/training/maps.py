@@ -21,7 +21,7 @@ import numpy as np
 
 from headstart import cache
 from headstart.engines import Engine
-from headstart.rundir import write_bytes
+from headstart.rundir import serialised, write_bytes
 from headstart.training.sources import Inputs
 
 SHARD = 64_000_000  # bytes in a file, about: what a killed run loses at most, and one open file
@@ -88,11 +88,9 @@ class MapStore:
         self.places.clear()
 
     def _write(self, rows: list[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
-        from safetensors.numpy import save
-
         keys, features, maps = zip(*rows, strict=True)
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-        content = save({"keys": packed, "features": np.stack(features), "maps": np.stack(maps)})
+        content = serialised({"keys": packed, "features": np.stack(features), "maps": np.stack(maps)})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         write_bytes(path, content)
         self._open(path, checked=True)

@@ -231,8 +231,8 @@ def _beginning(
 ) -> tuple[Arrays, Scaling | None, State]:
     """The head to begin with, in terms of its scaling, and where that leaves the training.
 
-    It is trained on the frozen network; from scratch it is random, and so it is where a checkpoint is going to
-    take its place.
+    It is trained on the frozen network; from scratch it is random, and where a checkpoint is going to take
+    its place.
     """
     plan = phases(task.config)
     if len(plan) == 1:
