@@ -89,14 +89,15 @@ def main() -> None:
     """Measures what the log does not hold yet, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("a", "b"), help="one part; both by default")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="3 by default, 1 with --develop")
     parser.add_argument("--memory", action="store_true", help="also all of ELPV in eight views, once")
     parser.add_argument("--develop", action="store_true", help="few small images, nothing is written")
     chosen = parser.parse_args()
     setting = DEVELOP if chosen.develop else FIGURE
     log: Log = {"measurements": {}} if chosen.develop else _opened()
+    repeats = chosen.repeats or (1 if chosen.develop else 3)
     parts = {"a", "b"} if chosen.only is None else {chosen.only}
-    wanted = _wanted(parts | ({"memory"} if chosen.memory else set()), chosen.repeats)
+    wanted = _wanted(parts | ({"memory"} if chosen.memory else set()), repeats)
     missing = [(name, repeat) for name, repeat in wanted if key(name, repeat) not in log["measurements"]]
     if missing:
         with tempfile.TemporaryDirectory() as folder:
