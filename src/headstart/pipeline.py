@@ -46,12 +46,14 @@ def train(
     run = RunDir(Path(out) if out else Path("runs") / _name(data))
     resume.require_free(run, data)
     from headstart import stages
+    from headstart.backbones.framework import require_backend
     from headstart.data import manifest as manifests
     from headstart.data.prepare import fingerprint, prepare
     from headstart.provenance import hardware, versions
     from headstart.training.journal import require_tensorboard
     from headstart.training.phases import resolved
 
+    require_backend()
     config = resolved(config)
     if config.running.tensorboard:
         require_tensorboard()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.backbones.framework import keras
+from headstart.backbones.framework import backend, keras
+
+AMPERE = 8  # NVIDIA's compute capability from which on a GPU computes in bfloat16
 
 
 def training_precision(asked: str = "auto") -> str:
@@ -15,26 +17,28 @@ def training_precision(asked: str = "auto") -> str:
     """
     if asked != "auto":
         return asked
-    if accelerators():
-        return "mixed_bfloat16"
-    backend = keras().backend.backend()
-    return "mixed_bfloat16" if backend == "tensorflow" and _cpu_has_bfloat16() else "float32"
+    if found := capabilities():
+        return "mixed_bfloat16" if min(found) >= AMPERE else "mixed_float16"
+    return "mixed_bfloat16" if backend() == "tensorflow" and _cpu_has_bfloat16() else "float32"
 
 
-def accelerators() -> int:
-    """GPUs that Keras's backend can use here."""
-    backend = keras().backend.backend()
-    if backend == "tensorflow":
+def capabilities() -> list[int]:
+    """NVIDIA's compute capability (its first number) of each GPU that Keras's backend can use here."""
+    keras()
+    if backend() == "tensorflow":
         import tensorflow
 
-        return len(tensorflow.config.list_physical_devices("GPU"))
-    if backend == "torch":
+        config = tensorflow.config
+        details = map(config.experimental.get_device_details, config.list_physical_devices("GPU"))
+        return [int(found.get("compute_capability", (0,))[0]) for found in details]
+    if backend() == "torch":
         import torch
 
-        return int(torch.cuda.device_count())
+        return [torch.cuda.get_device_capability(i)[0] for i in range(torch.cuda.device_count())]
     import jax
 
-    return sum(device.platform != "cpu" for device in jax.devices())
+    devices = [device for device in jax.devices() if device.platform != "cpu"]
+    return [int(str(getattr(device, "compute_capability", "0")).split(".")[0]) for device in devices]
 
 
 def _cpu_has_bfloat16() -> bool:
