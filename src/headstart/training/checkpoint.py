@@ -35,6 +35,7 @@ class State:
         waited: epochs since then.
         history: finished rows of ``history.csv``, of earlier phases too.
         chosen: what earlier phases chose.
+        sums: of this epoch's steps: loss by images, images, accuracy by weight, weight.
         seconds: spent on the epoch so far.
         done: the phase has ended.
     """
@@ -48,6 +49,7 @@ class State:
     waited: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     chosen: dict[str, float] = field(default_factory=dict)
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
     seconds: float = 0.0
     done: bool = False
 

@@ -30,7 +30,7 @@ def mix(
 
     Args:
         kind: one of `KINDS`; ``none`` returns what came in.
-        maps: (B, H, W, C) float, or (B, D) for ``mixup``.
+        maps: (B, H, W, C) float or uint8, or (B, D) for ``mixup``.
         targets: (B, K), each row a distribution over the classes.
         weight: (B,), 0 or more.
         rng: all random numbers come from here.
@@ -48,8 +48,10 @@ def mix(
     other = rng.permutation(len(maps))
     share = rng.beta(ALPHA[kind], ALPHA[kind], len(maps))
     if kind == "mixup":
-        left = share.reshape(-1, *[1] * (maps.ndim - 1)).astype(maps.dtype)
+        pixels = maps.dtype == np.uint8
+        left = share.reshape(-1, *[1] * (maps.ndim - 1)).astype(np.float32 if pixels else maps.dtype)
         mixed = left * maps + (1 - left) * maps[other]
+        mixed = np.rint(mixed).astype(np.uint8) if pixels else mixed
     else:
         cut = _rectangles(share, maps.shape[1], maps.shape[2], rng)
         mixed = np.where(cut[..., None], maps[other], maps)

@@ -126,26 +126,35 @@ class _Loop:
         """The steps that this epoch still lacks, and validation at its end."""
         state = self.state
         start = time.monotonic() - state.seconds
-        if state.step == 0:
-            self.model.reset_metrics()
-        logs: dict[str, Any] = {}
         for x, y, weight in ahead(self._batch, range(state.step, self.steps), window=4):
             logs = self.model.train_on_batch(x, y, sample_weight=weight, return_dict=True)
             state.step += 1
             state.seconds = time.monotonic() - start
-            self._require_finite(float(logs["loss"]))
-            progress.advance(len(y), _words("", logs), self._title())
+            self._require_finite(float(logs["loss"]), x)
+            self._count(logs, weight)
+            progress.advance(len(y), _words("", self._means()), self._title())
             yield
             if time.monotonic() - self.saved > SAVE_EVERY:
                 self.save()
-        row = self._judge({name: float(logs[name]) for name in ("loss", "accuracy")})
+        row = self._judge(self._means())
         if self.phase.boundary != "features":  # a head's epochs are over too soon to be read
             progress.line(
                 f"{self._title():<12} {_words('', row)}  {_words('val_', row)}  {row['seconds']:.0f} s"
             )
-        state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
+        state.epoch, state.step, state.seconds, state.sums = state.epoch + 1, 0, 0.0, [0.0] * 4
         self.save()
         yield
+
+    def _count(self, logs: dict[str, Any], weight: np.ndarray) -> None:
+        """Adds a step's loss, a mean over images, and its accuracy, one over their weights."""
+        images, total = len(weight), float(weight.sum())
+        step = (float(logs["loss"]) * images, images, float(logs["accuracy"]) * total, total)
+        self.state.sums = [before + more for before, more in zip(self.state.sums, step, strict=True)]
+
+    def _means(self) -> dict[str, float]:
+        """Loss and accuracy over the steps of this epoch."""
+        loss, images, right, weight = self.state.sums
+        return {"loss": loss / images, "accuracy": right / (weight or 1.0)}
 
     def save(self) -> None:
         """Writes a checkpoint; one that holds no numbers is never written."""
@@ -177,26 +186,32 @@ class _Loop:
         y = np.eye(self.classes, dtype=np.float32)[train.y[chosen]]
         weight = (train.weight[chosen] / train.weight.mean()).astype(np.float32)
         if phase.mix != "none":
-            blended, y, weight = mix(phase.mix, x[0], y, weight, self._rng(epoch, step))
+            blended, y, weight = mix(phase.mix, x[0], y, weight, self._rng(epoch, step + 1))
             x = (blended, *x[1:])
         return _fed(x), y, weight
 
     def _rng(self, *place: int) -> np.random.Generator:
         return np.random.default_rng([self.stage.seed, self.state.phase, *place])
 
-    def _require_finite(self, loss: float) -> None:
+    def _require_finite(self, loss: float, x: Any = ()) -> None:
         if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}")
+            raise self._diverged(f"the loss is {loss}", x)
 
-    def _diverged(self, what: str) -> GateError:
+    def _diverged(self, what: str, x: Any = ()) -> GateError:
+        where = f"epoch {self.state.epoch}, step {self.state.step}"
+        return GateError(f"Training came to nothing in {where}: {what}. {self._likely_cause(x)}")
+
+    def _likely_cause(self, x: Any) -> str:
+        """The inputs `x` of the step, the weights at the start, or else the steps."""
+        if not all(np.isfinite(part).all() for part in (x if isinstance(x, list) else [x])):
+            return "The features of an image hold one: run `headstart cache clear`."
+        if not self.state.epoch:
+            return "It was so before the first step: check the weights that it began with."
         rate = self.phase.learning_rate
-        return GateError(
-            sentence(
-                f"Training came to nothing in epoch {self.state.epoch}, step {self.state.step}: {what}.",
-                received=f"--learning-rate {rate:g}, --clip-norm {self.phase.clip_norm:g}",
-                remedy=f"Most often the steps are too long: try --learning-rate {rate / 10:g}, and keep "
-                "--clip-norm at 1; the last checkpoint is sound.",
-            )
+        return sentence(
+            "Most often the steps are too long.",
+            received=f"--learning-rate {rate:g} --clip-norm {self.phase.clip_norm:g}",
+            remedy=f"Try --learning-rate {rate / 10:g} and --clip-norm 1; the last checkpoint is sound.",
         )
 
     # --- judging -----------------------------------------------------------------------------------
@@ -240,34 +255,34 @@ class _Loop:
         """(N, C) logits of the validation images, the mean over their views."""
         val = self.stage.val
         total = np.zeros((len(val.rows), self.classes))
-        jobs = [(start, view) for start in range(0, len(val.rows), JUDGED) for view in range(val.views)]
-
-        def read(job: tuple[int, int]) -> Any:
-            start, view = job
-            return _fed(val.source.batch(val.rows[start : start + JUDGED], view))
-
-        for (start, _), x in zip(jobs, ahead(read, jobs, window=4), strict=True):
+        jobs = self._questions()
+        for (start, _), x in zip(jobs, ahead(self._asked, jobs, window=4), strict=True):
             total[start : start + JUDGED] += np.asarray(self.model.predict_on_batch(x), np.float64)
         return total / val.views
+
+    def _questions(self) -> list[tuple[int, int]]:
+        """Where the batches of validation begin, in each view."""
+        val = self.stage.val
+        return [(start, view) for start in range(0, len(val.rows), JUDGED) for view in range(val.views)]
+
+    def _asked(self, question: tuple[int, int]) -> Any:
+        start, view = question
+        val = self.stage.val
+        return _fed(val.source.batch(val.rows[start : start + JUDGED], view))
 
     # --- Keras -------------------------------------------------------------------------------------
 
     def _compile(self) -> None:
         optimizer = optimizers.optimizer(self.phase, self.state.epochs * self.steps)
         self.model.compile(optimizer, optimizers.loss(self.phase), weighted_metrics=["accuracy"])
-        optimizer.build(self.model.trainable_variables)
-        rows = np.zeros(1, np.int64) + self.stage.train.rows[0]
-        self.model.test_on_batch(  # builds the metrics, whose variables a checkpoint holds
-            _fed(self.stage.train.source.batch(rows, 0)), np.eye(self.classes)[:1], np.ones(1)
-        )
-        self.model.reset_metrics()
+        # Not `optimizer` itself: for float16 Keras has wrapped it in one that scales the loss.
+        self.model.optimizer.build(self.model.trainable_variables)
 
     def _variables(self) -> Iterator[tuple[str, int, Any]]:
         model = self.model
         for kind, variables in (
             ("model", model.variables),
             ("optimizer", model.optimizer.variables),
-            ("metrics", model.metrics_variables),
         ):
             yield from ((kind, i, variable) for i, variable in enumerate(variables))
 
@@ -276,21 +291,21 @@ class _Loop:
             variable.assign(tensors[f"{kind}/{i:04}"].reshape(variable.shape))
 
     def _affordable(self) -> int:
-        """Epochs that the time left allows, by one step and one batch of validation, timed and undone."""
+        """Epochs that the time left allows, by a step and a batch of validation, timed and undone."""
         before = [(variable, _array(variable)) for _, _, variable in self._variables()]
-        x, y, weight = self._batch(0)
-        times = []
-        for _ in range(2):  # the first one compiles
+        questions = self._questions()
+        step = question = 0.0
+        for _ in range(2):  # the first time compiles
             start = time.monotonic()
+            x, y, weight = self._batch(0)
             self.model.train_on_batch(x, y, sample_weight=weight)
-            times.append(time.monotonic() - start)
-        start = time.monotonic()
-        self._answers()
-        epoch = times[-1] * self.steps + time.monotonic() - start
+            step = time.monotonic() - start
+            self.model.predict_on_batch(self._asked(questions[0]))
+            question = time.monotonic() - start - step
         for variable, value in before:
             variable.assign(value.reshape(variable.shape))
         left = self.stage.deadline - time.monotonic()
-        return max(0, min(self.phase.epochs, int(left / epoch)))
+        return max(0, min(self.phase.epochs, int(left / (step * self.steps + question * len(questions)))))
 
 
 def _words(prefix: str, logs: dict[str, Any]) -> str:
