@@ -53,12 +53,14 @@ def resolved(config: RunConfig) -> RunConfig:
     """
     training, model = config.training, config.model
     strategy = training.strategy
-    if strategy == "frozen" and training.unfreeze != "auto":
+    if strategy == "frozen" and training.unfreeze not in ("auto", ""):
         _contradiction("--unfreeze trains a part of the backbone, which --strategy frozen leaves as it is.")
     if strategy == "scratch" and training.unfreeze not in ("auto", "all"):
         _contradiction("--strategy scratch trains everything, and --unfreeze less.")
     if strategy == "scratch" and model.weights:
         _contradiction("--strategy scratch begins without weights, and --weights names some.")
+    if strategy == "frozen" and training.mix == "cutmix":
+        _contradiction("--mix cutmix cuts maps, of which --strategy frozen trains none.")
     head = model.head if model.head != "auto" else "taps" if strategy == "frozen" else "gap"
     augment = training.augment
     if augment == "auto":
@@ -76,7 +78,12 @@ def resolved(config: RunConfig) -> RunConfig:
     )
     config = replace(config, model=replace(model, head=head), training=training)
     if strategy != "frozen":
-        specs.backbone(model.backbone).boundary(training.unfreeze)
+        backbone = specs.backbone(model.backbone)
+        taps = backbone.frozen_taps(head, backbone.boundary(training.unfreeze))
+        if taps and training.mix != "none":
+            _contradiction(
+                "--mix blends the maps that are trained on, and --head taps reads frozen ones too."
+            )
     return config
 
 
@@ -87,7 +94,8 @@ def phases(config: RunConfig) -> tuple[Phase, ...]:
     head pulls at would be spoilt before it points anywhere.
     """
     training = config.training
-    head = replace(_phase("head", "features", training), epochs=EPOCHS["frozen"], learning_rate=1e-3)
+    mix = "none" if training.mix == "cutmix" else training.mix  # features are no maps
+    head = replace(_phase("head", "features", training), mix=mix, epochs=EPOCHS["frozen"], learning_rate=1e-3)
     if training.strategy == "frozen":
         return (replace(head, epochs=training.epochs, learning_rate=training.learning_rate),)
     boundary = specs.backbone(config.model.backbone).boundary(training.unfreeze)
