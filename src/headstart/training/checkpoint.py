@@ -1,8 +1,9 @@
 """Checkpoints: all that an interrupted training needs to go on with the same bits.
 
-``checkpoints/last.safetensors`` holds the tensors and, as one more of them, the state in JSON with a hash of
-the others. It is replaced as a whole (temporary file, fsync, rename), so there is always the old one or the
-new one. The best weights lie beside it in a file named by its epoch, written before the state that names it.
+``checkpoints/last.safetensors`` holds the tensors and, as one more of them, the state in JSON. It is replaced
+as a whole (temporary file, fsync, rename), so there is always the old one or the new one. The best weights
+lie beside it in a file named by its epoch, written before the state that names it. Each file holds a hash of
+all its tensors, so that no changed bit is trained on.
 """
 
 from __future__ import annotations
@@ -75,8 +76,7 @@ class Checkpoints:
         Raises:
             OSError: the disk is full, say; the checkpoint before is intact then.
         """
-        content = json.dumps({"state": asdict(state), "sha256": _digest(tensors)}).encode()
-        write_tensors(self.last, tensors | {"state": np.frombuffer(content, np.uint8)})
+        _write(self.last, tensors | {"state": np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)})
         for path in self.folder.glob("best-*.safetensors"):
             if path != self.best(state):
                 path.unlink(missing_ok=True)
@@ -91,21 +91,25 @@ class Checkpoints:
             return None
         tensors = _read(self.last)
         try:
-            content = json.loads(tensors.pop("state").tobytes())
-            state = State(**content["state"])
+            return State(**json.loads(tensors.pop("state").tobytes())), tensors
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(self.last) from error
-        if content["sha256"] != _digest(tensors):
-            raise _damaged(self.last)
-        return state, tensors
 
     def save_best(self, state: State, tensors: Tensors) -> None:
         """Writes the weights of the epoch that `state` has just found to be the best."""
-        write_tensors(self.best(state), tensors)
+        _write(self.best(state), tensors)
 
     def load_best(self, state: State) -> Tensors:
-        """The weights of the best epoch."""
+        """The weights of the best epoch.
+
+        Raises:
+            InputError: they are damaged or gone.
+        """
         return _read(self.best(state))
+
+
+def _write(path: Path, tensors: Tensors) -> None:
+    write_tensors(path, tensors | {"sha256": _digest(tensors)})
 
 
 def _read(path: Path) -> Tensors:
@@ -113,17 +117,21 @@ def _read(path: Path) -> Tensors:
     from safetensors.numpy import load
 
     try:
-        return load(path.read_bytes())
-    except (SafetensorError, FileNotFoundError) as error:
+        tensors = load(path.read_bytes())
+        expected = tensors.pop("sha256")
+    except (SafetensorError, FileNotFoundError, KeyError) as error:
         raise _damaged(path) from error
+    if not np.array_equal(expected, _digest(tensors)):
+        raise _damaged(path)
+    return tensors
 
 
-def _digest(tensors: Tensors) -> str:
+def _digest(tensors: Tensors) -> np.ndarray:
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(name.encode() + str(tensor.dtype).encode() + repr(tensor.shape).encode())
         total.update(np.ascontiguousarray(tensor).tobytes())
-    return total.hexdigest()
+    return np.frombuffer(total.digest(), np.uint8)
 
 
 def _damaged(path: Path) -> InputError:
