@@ -32,7 +32,8 @@ class Fault:
     Attributes:
         at: the moment.
         nth: which of those of that name, from 1.
-        does: ``kill``, ``error``, ``stall``, ``fill`` or ``poison``.
+        does: ``kill``, ``error``, ``stall``, ``keep`` (a copy of the checkpoints, as they are), ``fill`` (the
+            disk), or ``poison`` (the weights).
         number: the errno of an error, seconds to stall, bytes that are left on the full disk.
         share: of a file's bytes that are written at the moment ``half write``.
         lasting: it goes wrong from then on every time.
@@ -108,7 +109,7 @@ class Events:
             self.around(owner, attribute, what)
         for owner, attribute, what in (
             (rundir, "_fsync", "sync"), (Path, "replace", "rename"), (Path, "rename", "move"),
-            (Path, "unlink", "remove"), (shutil, "rmtree", "remove"),
+            (Path, "unlink", "remove"), (shutil, "rmtree", "remove"), (Path, "read_bytes", "read"),
         ):  # fmt: skip
             self.around(owner, attribute, what, lambda path, *_, **__: final_name(path))
         self.around(tempfile, "mkstemp", "create", lambda prefix, **_: prefix.strip("."))
@@ -137,6 +138,9 @@ def _do(fault: Fault, subject: Any) -> None:
         raise OSError(int(fault.number), os.strerror(int(fault.number)))
     elif fault.does == "stall":
         time.sleep(fault.number)
+    elif fault.does == "keep":
+        run = next(p for p in subject.parents if (p / "checkpoints").exists())
+        shutil.copytree(run / "checkpoints", os.environ["KEPT"], ignore=lambda *_: {subject.name})
     elif fault.does == "fill":
         folder = next(p for p in subject.parents if (p / "here").exists())
         room = max(0, shutil.disk_usage(folder).free - int(fault.number))

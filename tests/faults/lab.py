@@ -70,6 +70,11 @@ class Place:
         return (self.disk or self.folder) / "run"
 
     @property
+    def kept(self) -> Path:
+        """Where a fault keeps a copy of the checkpoints."""
+        return self.folder / "kept"
+
+    @property
     def arguments(self) -> list[str]:
         return ["train", str(self.data), "--out", str(self.run), *TINY, *PLANS[self.plan].split(), *self.more]
 
@@ -138,6 +143,7 @@ class Lab:
             "arguments": list(arguments) or place.arguments,
             "cache": str(place.cache or place.folder / "cache"),
             "screen": str(screen),
+            "kept": str(place.kept),
             "trace": str(place.folder / "trace"),
             "save_every": save_every,
             "head_epochs": HEAD_EPOCHS,

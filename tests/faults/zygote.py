@@ -50,7 +50,7 @@ def _obey(order: dict[str, Any]) -> None:
 
     signal.alarm(LATEST)
     _redirect(Path(order["screen"]))
-    os.environ["HEADSTART_CACHE"] = order["cache"]
+    os.environ |= {"HEADSTART_CACHE": order["cache"], "KEPT": order["kept"]}
     trainer.SAVE_EVERY = order["save_every"]
     phases.EPOCHS = phases.EPOCHS | {"frozen": order["head_epochs"]}
     Events([Fault(**fault) for fault in order["faults"]], Path(order["trace"])).install()
