@@ -39,7 +39,7 @@ def drawn(name, seed):
 
 
 def test_there_is_something_to_test():
-    assert [line.split()[1] for line in SHELL] == ["train", "predict", "data"]
+    assert [line.split()[1] for line in SHELL] == ["train", "predict", "data", "train"]
     assert len(CODE) == 2
 
 
