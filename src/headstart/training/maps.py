@@ -45,7 +45,8 @@ class MapStore:
         self.places: dict[bytes, tuple[int, int]] = {}  # descriptor and offset of each map
         self.used: set[Path] = set()
         for shard in sorted(self.folder.glob("*.safetensors")):
-            with suppress(OSError):  # another run may have removed it
+            # Another run may have removed it, or what it says of itself is damaged.
+            with suppress(OSError, ValueError, LookupError, TypeError):
                 self._open(shard)
 
     @property
@@ -58,7 +59,7 @@ class MapStore:
         """Whether budget and disk hold what is wanted."""
         size = 2 * int(np.prod(self.shape))
         self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free - SPARE
+        free = max(0, shutil.disk_usage(self.folder).free - SPARE)
         return len(self.wanted) * size <= self.budget and len(self.missing) * size <= free
 
     def fill(self, computed: Iterator[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
@@ -87,6 +88,9 @@ class MapStore:
             os.close(descriptor)
         self.places.clear()
 
+    def __del__(self) -> None:
+        self.close()  # a process may train many models one after the other
+
     def _write(self, rows: list[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
         keys, features, maps = zip(*rows, strict=True)
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
@@ -99,12 +103,14 @@ class MapStore:
     def _open(self, shard: Path, checked: bool = False) -> None:
         """Notes where the wanted maps lie; a damaged shard counts as not there."""
         with shard.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, shard.stat().st_size)))
             start = file.tell()
             keys = _tensor(file, start, header["keys"]).tobytes()
-            length = header["keys"]["shape"][1]
-            found = [keys[i : i + length] for i in range(0, len(keys), length)]
-            if not self.wanted.intersection(found):
+            width = header["keys"]["shape"][1]
+            found = [keys[i : i + width] for i in range(0, len(keys), width)]
+            new = {k: row for row, k in enumerate(found) if k in self.wanted and k not in self.places}
+            if not new:
                 return
             file.seek(0)
             if not checked and hashlib.file_digest(file, "sha256").hexdigest()[:32] != shard.stem:
@@ -113,10 +119,8 @@ class MapStore:
             descriptor = os.dup(file.fileno())
         first = start + header["maps"]["data_offsets"][0]
         size = 2 * int(np.prod(self.shape))
-        for row, key in enumerate(found):
-            if key in self.wanted and key not in self.places:
-                self.places[key] = (descriptor, first + row * size)
-                self.features[key] = features[row]
+        self.places |= {key: (descriptor, first + row * size) for key, row in new.items()}
+        self.features |= {key: features[row] for key, row in new.items()}
         self.used.add(shard)
         cache.touch(shard)
 
