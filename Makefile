@@ -45,8 +45,9 @@ docs: install ## check that links, commands and options in the documents are tru
 bench: install ## run every benchmark; they resume
 	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
-bench-elpv: install ## accuracy of frozen VGG16 on the ELPV solar cells
+bench-elpv: install ## accuracy of frozen and fine-tuned VGG16 on the ELPV solar cells
 	@$(BIN)/python benchmarks/bench_elpv.py
+	@$(BIN)/python benchmarks/bench_finetuned.py
 
 bench-data: install ## images a second of decode + fit, beside OpenCV, Pillow, TensorFlow and Keras
 	@$(BIN)/python benchmarks/bench_data.py

@@ -89,9 +89,9 @@ def main() -> None:
     figure = not parser.parse_args().develop
     seeds = range(100, 110) if figure else range(10)
     logs: dict[bool, Log] = {
-        whole: _opened(file) if figure else {"splits": {}} for whole, file in LOGS.items()
+        whole: opened(file) if figure else {"splits": {}} for whole, file in LOGS.items()
     }
-    task, pictures = _elpv()
+    task, pictures = cells()
     for setting in SETTINGS:
         log = logs[setting.whole_modules]
         missing = [seed for seed in seeds if f"{setting.name}, seed {seed}" not in log["splits"]]
@@ -117,7 +117,7 @@ def main() -> None:
 def one_split(x: np.ndarray, task: Task, seed: int, whole_modules: bool) -> dict[str, float]:
     """Accuracy, macro F1 and AUC on the 25 % that choosing and fitting never saw."""
     start = time.perf_counter()
-    train, test = _halves(task, seed, whole_modules)
+    train, test = halves(task, seed, whole_modules)
     penalty = _penalty(x[train], task.at(train), seed, whole_modules)
     *_, head = probe.path(x[train], task.y[train], task.weight[train], PARTS, _down_to(penalty))
     logits = head.logits(x[test])
@@ -131,7 +131,7 @@ def one_split(x: np.ndarray, task: Task, seed: int, whole_modules: bool) -> dict
     }
 
 
-def _halves(task: Task, seed: int, whole_modules: bool) -> tuple[np.ndarray, np.ndarray]:
+def halves(task: Task, seed: int, whole_modules: bool) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the 75 % and of the 25 %."""
     splitter: Any = StratifiedShuffleSplit(1, test_size=0.25, random_state=seed)
     if whole_modules:
@@ -157,7 +157,8 @@ def _down_to(penalty: float) -> tuple[float, ...]:
     return probe.PENALTIES[: probe.PENALTIES.index(penalty) + 1]
 
 
-def _elpv() -> tuple[Task, list[features.Image]]:
+def cells() -> tuple[Task, list[features.Image]]:
+    """The labels and the pictures of all cells."""
     labels = elpv.read_labels()
     rows = elpv.read()
     files = [rows.root / path for path in labels["path"]]
@@ -176,12 +177,13 @@ def _features(pictures: list[features.Image], setting: Setting) -> np.ndarray:
         return features.extract(pictures, VGG16, arrays, "taps", recipe, setting.views)
 
 
-def _opened(file: Path) -> Log:
+def opened(file: Path) -> Log:
     """The log so far. A new figure starts from committed code only, so that its commit says what ran."""
     if file.exists():
         log: Log = json.loads(file.read_text(encoding="utf-8"))
         return log
-    if _git("status", "--porcelain", "--", "src", "benchmarks/bench_elpv.py"):
+    own = (f"benchmarks/bench_{name}.py" for name in ("elpv", "finetuned"))
+    if _git("status", "--porcelain", "--", "src", *own):
         raise SystemExit("Commit src/ and benchmarks/ first: the log names the commit that was measured.")
     commit = _git("rev-parse", "HEAD")
     return {"commit": commit, "hardware": hardware(), "versions": versions(), "splits": {}}

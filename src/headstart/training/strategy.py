@@ -25,7 +25,7 @@ from headstart.training.features import Image, Recipe
 from headstart.training.head import scaling
 from headstart.training.journal import History, Journal
 from headstart.training.phases import Phase, phases
-from headstart.training.sources import Examples, Vectors
+from headstart.training.sources import Examples, Source, Vectors
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _deep(task: Task, journal: Journal) -> Trained:
         state = _run(task, above, phase, number, examples, begun, journal)
     found = classifier.trained_arrays(above)
     arrays |= scale.folded(found, heads.first(task.backbone, model.head)) if scale else found
-    reference = _reference(task, frozen, arrays, examples[0])
+    reference = features_above(task, arrays, phase.boundary, read.source, examples[0].rows, 1)
     chosen = {
         "epoch": float(state.best_epoch),
         **{f"head {name}": value for name, value in state.chosen.items()},
@@ -259,15 +259,21 @@ def _run(
     return trainer.fit(stage, state, tensors, journal.checkpoints)
 
 
-def _reference(task: Task, frozen: boundary.Frozen, arrays: Arrays, train: Examples) -> np.ndarray:
-    """(N, 1, D) features of the training images by the trained network, from what lies at the boundary."""
-    model = classifier.build_features(task.backbone, frozen.head, task.config.data.image_size, arrays)
-    above = classifier.cut(model, frozen.boundary, frozen.taps)[1]
-    parts = []
-    for start in range(0, len(train.rows), trainer.JUDGED):
-        x = train.source.batch(train.rows[start : start + trainer.JUDGED], 0)
-        parts.append(np.asarray(above.predict_on_batch(list(x) if len(x) > 1 else x[0]), np.float32))
-    return np.concatenate(parts)[:, None]
+def features_above(
+    task: Task, arrays: Arrays, tensor: str, source: Source, rows: np.ndarray, views: int
+) -> np.ndarray:
+    """(N, views, D) features by a network with other `arrays` above the boundary `tensor`; in float32."""
+    head = task.config.model.head
+    model = classifier.build_features(task.backbone, head, task.config.data.image_size, arrays)
+    above = classifier.cut(model, tensor, task.backbone.frozen_taps(head, tensor))[1]
+    found = []
+    for view in range(views):
+        parts = []
+        for start in range(0, len(rows), trainer.JUDGED):
+            x = source.batch(rows[start : start + trainer.JUDGED], view)
+            parts.append(np.asarray(above.predict_on_batch(list(x) if len(x) > 1 else x[0]), np.float32))
+        found.append(np.concatenate(parts))
+    return np.stack(found, axis=1)
 
 
 @contextmanager

@@ -1,0 +1,187 @@
+"""Fine-tuned VGG16 on ELPV over the splits of `bench_elpv.py`, beside the frozen one on the same splits.
+
+    python benchmarks/bench_finetuned.py                     seeds 100-104, the figure, logged
+    python benchmarks/bench_finetuned.py --seeds 100-109     all of them, where there is time or a GPU
+    python benchmarks/bench_finetuned.py --develop --seeds 0-1    nothing is written
+
+Three tasks: binary (a probability above ½ is defective), binary with whole modules kept together, and the
+four levels of probability as classes. Each split is 75/25; of the 75 %, 15 % are validation, which chooses the
+head's penalty, the epoch and the threshold; the test part is used once. Rater confidence and balanced class
+weights weigh the images. Training is the product's own path (`strategy.fit`); the test is over eight views.
+
+Beside it the frozen network on the same images: the same head before its first step of fine-tuning.
+
+A log that exists is continued split by split, and a split that was interrupted goes on at its checkpoint.
+Published: Deitsch et al. 2019 (arXiv:1807.02894), VGG19 fine-tuned at 300 px: 88.42 %, AUC 0.944, one split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bench_elpv
+import numpy as np
+from bench_elpv import VGG16
+from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
+
+from headstart.backbones import heads, weights
+from headstart.config import RunConfig
+from headstart.data.sources import elpv
+from headstart.progress import shown
+from headstart.rundir import RunDir, cache_dir, write_json
+from headstart.training import boundary, strategy
+from headstart.training.journal import Journal
+from headstart.training.phases import resolved
+from headstart.training.strategy import Task, Trained
+
+LOG = Path(__file__).parent / "results" / "elpv-finetuned.json"
+OPTIONS = {
+    "strategy": "finetune", "unfreeze": "block5", "head": "taps", "views": 8, "augment": "dihedral",
+    "learning_rate": 1e-4, "epochs": 8, "patience": 0, "class_weight": "balanced",
+}  # fmt: skip
+"""As `headstart train elpv` takes them."""
+
+Log = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A task, with its goals."""
+
+    name: str
+    levels: int
+    whole_modules: bool = False
+    accuracy: float = 0.0
+    auc: float = 0.0
+
+
+SETTINGS = (
+    Setting("binary", 2, accuracy=0.8842, auc=0.945),
+    Setting("binary, whole modules", 2, whole_modules=True),
+    Setting("4 classes", 4, accuracy=0.80),
+)
+
+
+def main() -> None:
+    """Runs what the log does not hold yet, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--develop", action="store_true", help="nothing is written")
+    parser.add_argument("--seeds", default="100-104", help="first-last")
+    parser.add_argument("--setting", default="", help="one of them by name")
+    parser.add_argument(
+        "--options", default="{}", help="JSON: other options than the figure's; with --develop"
+    )
+    asked = parser.parse_args()
+    first, last = map(int, asked.seeds.split("-"))
+    options = OPTIONS | (json.loads(asked.options) if asked.develop else {})
+    log: Log = {"splits": {}} if asked.develop else bench_elpv.opened(LOG)
+    settings = [setting for setting in SETTINGS if asked.setting in ("", setting.name)]
+    for setting in settings:
+        for seed in range(first, last + 1):
+            key = f"{setting.name}, seed {seed}"
+            if key not in log["splits"]:
+                with shown():
+                    log["splits"][key] = one_split(setting, seed, options)
+                print(key, json.dumps(log["splits"][key]), flush=True)
+                if not asked.develop:
+                    write_json(LOG, log | {"options": options})
+        print_rows(setting, [log["splits"][f"{setting.name}, seed {s}"] for s in range(first, last + 1)])
+
+
+def one_split(setting: Setting, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the fine-tuned network, and of the head alone, on the 25 % that nothing was chosen on."""
+    start = time.perf_counter()
+    task = make_task(setting, seed, options)
+    folder = cache_dir() / "benchmarks" / f"{setting.name} {seed}"
+    found: dict[str, Any] = {}
+    for name, config in (("frozen", frozen(task.config)), ("finetuned", task.config)):
+        trained = strategy.fit(replace(task, config=config), Journal(RunDir(folder / name)))
+        logits = {split: answers(task, trained, split) for split in ("val", "test")}
+        found[name] = figures(task, logits) | {"chosen": trained.chosen}
+    shutil.rmtree(folder)
+    return found | {"seconds": round(time.perf_counter() - start)}
+
+
+def frozen(config: RunConfig) -> RunConfig:
+    """The head alone, on the same views."""
+    return replace(config, training=replace(config.training, strategy="frozen"))
+
+
+def make_task(setting: Setting, seed: int, options: dict[str, Any]) -> Task:
+    """The images with the classes and the split of a setting and seed."""
+    cells, pictures = bench_elpv.cells()
+    level = (elpv.read_labels()["probability"] * 3).round().to_numpy().astype(int)
+    y = cells.y if setting.levels == 2 else level
+    train, test = bench_elpv.halves(cells, seed, setting.whole_modules)
+    splitter: Any = StratifiedShuffleSplit(1, test_size=0.15, random_state=seed)
+    if setting.whole_modules:
+        splitter = GroupShuffleSplit(1, test_size=0.15, random_state=seed)
+    groups = cells.module[train] if setting.whole_modules else None
+    _, inner = next(splitter.split(train, cells.strata[train], groups))
+    split = np.full(len(y), "train", dtype=object)
+    split[train[inner]], split[test] = "val", "test"
+    config = resolved(RunConfig.from_options(seed=seed, **options))
+    return Task(config, VGG16, weights.find(VGG16), "ncnn", pictures, y, cells.weight, split, setting.levels)
+
+
+def answers(task: Task, trained: Trained, split: str) -> np.ndarray:
+    """(N, C) logits over the views to serve with: the cached maps, and what was trained above them.
+
+    The product asks the saved bundle, from raw files, for every test image; `parity.json` says how near the
+    two are. Here that would take eight passes through the whole network for each of fifteen splits.
+    """
+    model, config = task.config.model, task.config
+    tensor = VGG16.boundary(config.training.unfreeze)
+    whole = boundary.Frozen(VGG16, model.head, task.arrays, tensor)
+    images = task.of(split)[0]
+    source = boundary.read(whole, images, model.views, task.recipe("dihedral", tensor), 1e12).source
+    x = strategy.features_above(task, trained.arrays, tensor, source, np.arange(len(images)), model.views)
+    return heads.from_arrays(VGG16, model.head, trained.arrays).logits(x)
+
+
+def figures(task: Task, logits: dict[str, np.ndarray]) -> dict[str, float]:
+    """Accuracy by the most probable class; for two classes also at validation's threshold, and AUC."""
+    y = task.y[task.split == "test"]
+    predicted = logits["test"].argmax(axis=1)
+    found = {
+        "accuracy": float((predicted == y).mean()),
+        "macro_f1": float(f1_score(y, predicted, average="macro")),
+    }
+    if task.classes == 2:
+        margin = {name: z[:, 1] - z[:, 0] for name, z in logits.items()}
+        threshold = best_threshold(margin["val"], task.y[task.split == "val"])
+        found["accuracy_at_threshold"] = float(((margin["test"] > threshold) == y).mean())
+        found["auc"] = float(roc_auc_score(y, margin["test"]))
+    return {name: round(value, 5) for name, value in found.items()}
+
+
+def best_threshold(margin: np.ndarray, y: np.ndarray) -> float:
+    """The margin that is most often right on validation; of equals, the middle one."""
+    tried = np.sort(margin)
+    tried = (tried[1:] + tried[:-1]) / 2
+    right = ((margin > tried[:, None]) == y).mean(axis=1)
+    best = np.flatnonzero(right == right.max())
+    return float(tried[best[len(best) // 2]])
+
+
+def print_rows(setting: Setting, results: list[dict[str, Any]]) -> None:
+    for kind in ("frozen", "finetuned"):
+        parts = []
+        for name in results[0][kind]:
+            values = np.array([result[kind][name] for result in results])
+            goal = {"accuracy": setting.accuracy, "auc": setting.auc}.get(name, 0.0) * (kind == "finetuned")
+            met = f" (goal {goal:.4f}: {'met' if values.mean() >= goal else 'MISSED'})" if goal else ""
+            spread = values.std(ddof=1) if len(values) > 1 else float("nan")
+            parts.append(f"{name} {values.mean():.4f} ± {spread:.4f}{met}")
+        print(f"{setting.name}, {kind:<10} {len(results)} splits  " + "  ".join(parts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
