@@ -5,7 +5,7 @@
     python benchmarks/bench_finetuned.py --develop --seeds 0-1    nothing is written
 
 Three tasks: binary (a probability above ½ is defective), binary with whole modules kept together, and the
-four levels of probability as classes. Each split is 75/25; of the 75 %, 15 % are validation, which chooses the
+four levels of probability as classes. Each split is 75/25; of the 75 %, 15 % are validation: it chooses the
 head's penalty, the epoch and the threshold; the test part is used once. Rater confidence and balanced class
 weights weigh the images. Training is the product's own path (`strategy.fit`); the test is over eight views.
 
