@@ -1,0 +1,96 @@
+"""The first signal is noted, a second one ends the process at once: in a child, as a shell would do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from headstart.training.interrupt import deferred
+
+CHILD = """
+import signal, sys, time
+from headstart.training.interrupt import deferred
+with deferred() as asked:
+    print("ready", flush=True)
+    while not asked.signal:
+        time.sleep(0.01)
+    print("noted", asked.signal, flush=True)
+    if sys.argv[1] == "ends":
+        asked.stop()
+    time.sleep(60)
+print("went on", flush=True)
+"""
+
+
+@pytest.fixture
+def child():
+    started = []
+
+    def start(does):
+        command = [sys.executable, "-c", CHILD, does]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        assert started[0].stdout.readline() == "ready\n"
+        return started[0]
+
+    yield start
+    started[0].kill()
+    started[0].communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_the_first_signal_is_noted_and_obeyed_when_there_is_time(child, number, code):
+    """Nobody catches KeyboardInterrupt here, so Python ends by the signal itself; a shell shows 130."""
+    process = child("ends")
+
+    process.send_signal(number)
+
+    assert process.stdout.readline() == f"noted {int(number)}\n"
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert out == ""
+    assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT)
+
+
+@pytest.mark.parametrize(("first", "second", "code"), [("INT", "INT", 130), ("INT", "TERM", 143)])
+def test_a_second_one_ends_the_process_at_once(child, first, second, code):
+    process = child("stays")
+    process.send_signal(signal.Signals[f"SIG{first}"])
+    assert process.stdout.readline().startswith("noted")
+
+    asked = time.monotonic()
+    process.send_signal(signal.Signals[f"SIG{second}"])
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == code
+    assert time.monotonic() - asked < 10
+    assert (out, err) == ("", "")
+
+
+def test_handlers_are_as_before_and_nothing_was_asked():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    with deferred() as asked:
+        assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
+        assert asked.signal == 0
+
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_in_another_thread_nothing_is_changed():
+    """Python hands signals to the main thread alone, and refuses to set a handler elsewhere."""
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        with deferred() as asked:
+            found.append((asked.signal, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert found == [(0, before)]
