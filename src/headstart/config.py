@@ -104,7 +104,7 @@ class TrainConfig:
     dropout: float = 0.0
     """Share of the inputs that each dense layer loses in training."""
     patience: int = 5
-    """Epochs without a lower validation loss before it stops; the best epoch's weights are kept. 0: never."""
+    """Epochs clearly worse on validation before it stops; the best epoch's weights are kept. 0: never."""
     average: float = 0.0
     """Momentum of an average of the weights over the steps, such as 0.99, which is then used. 0: none."""
     loss: Loss = "crossentropy"

@@ -49,7 +49,7 @@ def train(
     from headstart.backbones.framework import require_backend
     from headstart.data import manifest as manifests
     from headstart.data.prepare import fingerprint, prepare
-    from headstart.provenance import hardware, versions
+    from headstart.provenance import files, hardware, versions
     from headstart.training.journal import require_tensorboard
     from headstart.training.phases import resolved
 
@@ -63,6 +63,7 @@ def train(
     facts: dict[str, Any] = {
         "config": config.to_dict(),
         "dataset": stages.dataset(manifest, fingerprint(manifest)),
+        "files": files(config.model.weights),
         "versions": versions(),
         "hardware": hardware(),
     }

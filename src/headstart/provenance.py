@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 
+from headstart.backbones import framework
 from headstart.engines import threads
 from headstart.engines.choice import processor
 
@@ -32,14 +35,22 @@ LIBRARIES = (
 
 
 def versions() -> dict[str, str]:
-    """Python's and the libraries' versions; what is not installed is left out."""
-    found = {"python": platform.python_version()}
+    """Python's and the libraries' versions, and Keras's backend; what is not installed is left out."""
+    found = {"python": platform.python_version(), "backend": framework.backend()}
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def files(weights: str) -> dict[str, str]:
+    """SHA-256 of what a run reads beside its images, by option; a missing file is left to whoever opens it."""
+    if not Path(weights).is_file():
+        return {}
+    with Path(weights).open("rb") as file:
+        return {"weights": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def hardware() -> dict[str, object]:

@@ -53,8 +53,10 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
 
     Args:
         run: its place.
-        facts: ``config`` and ``dataset``; ``versions`` and ``hardware``, which count until it is finished.
-        images: those that have changed since, in words.
+        facts: ``config``, ``dataset`` and ``files``; ``versions`` and ``hardware``, which count until it is
+            finished.
+        images: those that have changed since, in words; a mere new name counts until it is finished, too,
+            as the order of training goes by the names.
         force: begin anew where options or data differ, and go on where only versions do.
 
     Raises:
@@ -65,7 +67,10 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     before = read_facts(run)
     written = (run.run_json, run.report, run.model / "MANIFEST.sha256")
     finished = before.get("finished") is True and all(path.exists() for path in written)
-    changed = _differences(before, {name: facts[name] for name in ("config", "dataset")})
+    deciding = {name: facts[name] for name in ("config", "dataset", "files") if name in facts}
+    changed = _differences(before, deciding)
+    if images and not changed and not finished:
+        changed = ["images have other names"]
     newer = [] if finished else _differences(before, _under(facts))
     if not changed and not newer:
         return "finished" if finished else "unfinished"

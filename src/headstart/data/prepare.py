@@ -97,9 +97,12 @@ def divide(found: Found, config: DataConfig, seed: int) -> tuple[Manifest, list[
 
 
 def fingerprint(images: Manifest) -> str:
-    """SHA-256 of what the images are, how they are labelled and split; not of what the files are called."""
+    """SHA-256 of what the images are, how they are labelled, split and weighed; not of the files' names."""
     table = images.table
-    lines = sorted(map("\t".join, zip(table["sha256"], table["label"], table["split"], strict=True)))
+    columns = [table["sha256"], table["label"], table["split"]]
+    if (table["weight"] != 1).any():
+        columns.append(table["weight"].map("{:.17g}".format))
+    lines = sorted(map("\t".join, zip(*columns, strict=True)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

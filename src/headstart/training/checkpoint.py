@@ -31,8 +31,8 @@ class State:
         epoch: the one that is under way, from 1; 0 before the first.
         step: how many of its steps are done.
         epochs: how many are planned; fewer than asked for where the time is limited.
-        best_epoch: the one with the lowest validation loss so far.
-        best_loss: that loss.
+        best_epoch: the one whose weights are kept, see `trainer`.
+        best_loss: its loss on validation.
         waited: epochs since then.
         history: finished rows of ``history.csv``, of earlier phases too.
         chosen: what earlier phases chose.

@@ -66,9 +66,7 @@ def score(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]
 
 def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
     """Mean of −log softmax(logits)[y] over (N, C) logits."""
-    from scipy.special import log_softmax
-
-    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y].mean())
+    return float(_losses(logits, y).mean())
 
 
 def calibrated_loss(logits: np.ndarray, y: np.ndarray) -> float:
@@ -76,7 +74,33 @@ def calibrated_loss(logits: np.ndarray, y: np.ndarray) -> float:
 
     It judges the order of the answers and not how boldly they are put, which a temperature sets right.
     """
+    return float(calibrated_losses(logits, y).mean())
+
+
+def calibrated_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(N,) of which `calibrated_loss` is the mean."""
     from scipy.optimize import minimize_scalar
 
     fitted = minimize_scalar(lambda t: cross_entropy(logits * np.exp(t), y), bounds=(-3, 3), method="bounded")
-    return float(fitted.fun)
+    return _losses(logits * np.exp(fitted.x), y)
+
+
+def clearly_worse(losses: np.ndarray, than: np.ndarray) -> bool:
+    """Whether (N,) losses are above others of the same images by more than one standard error of the mean.
+
+    The one-standard-error rule of Breiman et al. 1984, on paired differences.
+
+    >>> clearly_worse(np.array([1.0, 3.0, 2.0]), np.array([1.0, 1.0, 2.0]))
+    False
+    >>> clearly_worse(np.array([1.5, 1.6, 2.4]), np.array([1.0, 1.0, 2.0]))
+    True
+    """
+    more = losses - than
+    return bool(more.mean() > more.std(ddof=1) / np.sqrt(len(more))) if len(more) > 1 else bool(more[0] > 0)
+
+
+def _losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(N,) of −log softmax(logits)[y]."""
+    from scipy.special import log_softmax
+
+    return np.asarray(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y])

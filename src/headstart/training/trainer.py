@@ -20,7 +20,7 @@ from headstart.errors import GateError, sentence
 from headstart.progress import Bar, bar
 from headstart.training import optimizer as optimizers
 from headstart.training.checkpoint import Checkpoints, State, Tensors
-from headstart.training.head import calibrated_loss, cross_entropy
+from headstart.training.head import calibrated_losses, clearly_worse, cross_entropy
 from headstart.training.interrupt import deferred
 from headstart.training.mixing import mix
 from headstart.training.phases import Phase
@@ -86,6 +86,7 @@ class _Loop:
         self.model, self.phase = stage.model, stage.phase
         self.classes = self.model.output.shape[-1]
         self.steps = math.ceil(len(stage.train.rows) / self.phase.batch_size)
+        self.lowest: np.ndarray | None = None  # (N,) losses of the epoch where their mean was lowest
         self.saved = time.monotonic()
 
     def begin(self, tensors: Tensors) -> None:
@@ -159,6 +160,8 @@ class _Loop:
     def save(self) -> None:
         """Writes a checkpoint; one that holds no numbers is never written."""
         tensors = {f"{kind}/{i:04}": _array(v) for kind, i, v in self._variables()}
+        if self.lowest is not None:
+            tensors["lowest"] = self.lowest
         for name, tensor in tensors.items():
             if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
                 raise self._diverged(f"{name} holds a value that is no number")
@@ -220,7 +223,9 @@ class _Loop:
         """Scores the validation images, adds a row to the history, and keeps the weights if they are best.
 
         As for the frozen head, what counts is the loss at the best temperature: how boldly answers are put
-        is set right later (docs/decisions/0004-probe.md).
+        is set right later (docs/decisions/0004-probe.md). The best epoch is the last one that isn't clearly
+        worse than the one with the lowest loss: a few hundred images cannot tell two good epochs apart,
+        and the later one had the smaller steps (docs/decisions/0007-training.md).
         """
         state, raw, start = self.state, None, time.monotonic()
         if self.phase.average and state.epoch:
@@ -229,7 +234,8 @@ class _Loop:
         logits = self._answers()
         val = self.stage.val
         self._require_finite(float(logits.sum()))
-        loss = calibrated_loss(logits, val.y)
+        losses = calibrated_losses(logits, val.y)
+        loss = float(losses.mean())
         row: dict[str, Any] = {
             "phase": self.phase.name,
             "epoch": state.epoch,
@@ -242,7 +248,9 @@ class _Loop:
         }
         state.history = [*state.history, row]
         state.waited += 1
-        if state.best_loss is None or loss < state.best_loss:
+        if self.lowest is None or loss < self.lowest.mean():
+            self.lowest = losses
+        if not clearly_worse(losses, self.lowest):
             state.best_loss, state.best_epoch, state.waited = loss, state.epoch, 0
             weights = {f"{i:04}": _array(v) for i, v in enumerate(self.model.trainable_variables)}
             self.checkpoints.save_best(state, weights)
@@ -289,6 +297,7 @@ class _Loop:
     def _restore(self, tensors: Tensors) -> None:
         for kind, i, variable in self._variables():
             variable.assign(tensors[f"{kind}/{i:04}"].reshape(variable.shape))
+        self.lowest = tensors["lowest"]
 
     def _affordable(self) -> int:
         """Epochs that the time left allows, by a step and a batch of validation, timed and undone."""
