@@ -17,14 +17,14 @@ def test_frozen_by_default():
 
     assert (config.model.head, config.training.solver, config.training.augment) == ("taps", "lbfgs", "none")
     assert (head.name, head.boundary, head.views) == ("head", "features", 1)
-    assert (head.epochs, head.learning_rate) == (100, 1e-3)
+    assert (head.epochs, head.learning_rate) == (100, 1e-2)
 
 
 def test_finetune_trains_the_head_first_and_then_block5_at_a_tenth_of_the_rate():
     config, (head, top) = plan(strategy="finetune")
 
     assert (config.model.head, config.training.unfreeze) == ("gap", "block5")
-    assert (head.name, head.boundary, head.epochs, head.learning_rate) == ("head", "features", 100, 1e-3)
+    assert (head.name, head.boundary, head.epochs, head.learning_rate) == ("head", "features", 100, 1e-2)
     assert (top.name, top.boundary, top.epochs, top.learning_rate) == ("top", "block4_pool", 12, 1e-4)
 
 
@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_kept_and_goes_to_the_last_phase():
     )  # fmt: skip
 
     assert (top.epochs, top.learning_rate) == (3, 0.5)
-    assert (head.epochs, head.learning_rate) == (100, 1e-3)
+    assert (head.epochs, head.learning_rate) == (100, 1e-2)
     for phase in (head, top):
         assert (phase.batch_size, phase.dropout, phase.patience, phase.average) == (7, 0.25, 2, 0.9)
         assert (phase.loss, phase.precision, phase.optimizer) == ("focal", "float32", "sgd")

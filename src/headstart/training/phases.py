@@ -10,7 +10,8 @@ from headstart.errors import InputError, sentence
 
 UNFREEZE = {"frozen": "", "finetune": "block5", "scratch": "all"}
 EPOCHS = {"frozen": 100, "finetune": 12, "scratch": 60}
-LEARNING_RATES = {"frozen": 1e-3, "finetune": 1e-4, "scratch": 1e-3}
+LEARNING_RATES = {"finetune": 1e-4, "scratch": 1e-3}
+HEAD_RATES = {"taps": 1e-2, "gap": 1e-2, "vgg": 1e-3}
 VIEWS = {"none": 1, "flip": 2, "photo": 4, "dihedral": 8, "strong": 8}
 """Variants of an image where nobody asked for a number: what a cache holds and training makes use of."""
 
@@ -69,7 +70,7 @@ def resolved(config: RunConfig) -> RunConfig:
         training,
         unfreeze=training.unfreeze if training.unfreeze != "auto" else UNFREEZE[strategy],
         epochs=training.epochs or EPOCHS[strategy],
-        learning_rate=training.learning_rate or LEARNING_RATES[strategy],
+        learning_rate=training.learning_rate or LEARNING_RATES.get(strategy, HEAD_RATES[head]),
         augment=augment,
         augment_views=VIEWS[augment]
         if augment in ("none", "flip")
@@ -95,7 +96,8 @@ def phases(config: RunConfig) -> tuple[Phase, ...]:
     """
     training = config.training
     mix = "none" if training.mix == "cutmix" else training.mix  # features are no maps
-    head = replace(_phase("head", "features", training), mix=mix, epochs=EPOCHS["frozen"], learning_rate=1e-3)
+    head = replace(_phase("head", "features", training), mix=mix, epochs=EPOCHS["frozen"])
+    head = replace(head, learning_rate=HEAD_RATES[config.model.head])
     if training.strategy == "frozen":
         return (replace(head, epochs=training.epochs, learning_rate=training.learning_rate),)
     boundary = specs.backbone(config.model.backbone).boundary(training.unfreeze)

@@ -182,10 +182,15 @@ def _untrained_head(task: Task, features: np.ndarray | None) -> tuple[Arrays, Sc
 
 
 def _scaling(task: Task, features: np.ndarray) -> Scaling:
-    """Of (N, views, D) training features for the first layer of the head."""
+    """Of (N, views, D) training features for the first layer of the head.
+
+    For a linear head their total variance becomes 1. With D numbers of variance 1 each, which mostly move
+    together, a step that is right for a convolution would shift a logit by D times its rate.
+    """
     spec, head = task.backbone, task.config.model.head
     if not heads.hidden(spec, head):
-        return scaling(features.reshape(-1, features.shape[-1]), spec.parts(head))
+        found = scaling(features.reshape(-1, features.shape[-1]), spec.parts(head))
+        return Scaling(found.mean, found.scale * np.sqrt(features.shape[-1]))
     width = heads.shapes(spec, head, task.config.data.image_size, task.classes)["fc1/kernel"][0]
     root = float(np.sqrt(np.square(features[..., :width], dtype=np.float64).mean())) or 1.0
     return Scaling(np.zeros(width), np.full(width, root))  # most of a pooled map is zero: it isn't centred
