@@ -1,0 +1,165 @@
+"""Where a run directory stands: what is refused, with which difference, and what `--force` takes over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from headstart import resume
+from headstart.errors import InputError
+from headstart.rundir import RunDir
+
+FACTS = {
+    "config": {"training": {"epochs": 12, "strategy": "finetune"}, "seed": 0},
+    "dataset": {"fingerprint": "aa", "images": 90},
+    "versions": {"keras": "3.15.1", "numpy": "2.4.0"},
+    "hardware": {"cores": 2, "processor": "a fast one"},
+}
+
+
+def facts(**changes):
+    """The facts with some values replaced: ``config__training__epochs=3``."""
+    found = json.loads(json.dumps(FACTS))
+    for place, value in changes.items():
+        *path, last = place.split("__")
+        part = found
+        for name in path:
+            part = part[name]
+        part[last] = value
+    return found
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.root.mkdir()
+    run.run_json.write_text(json.dumps(facts() | {"finished": False}))
+    return run
+
+
+@pytest.fixture
+def finished(unfinished):
+    unfinished.run_json.write_text(json.dumps(facts() | {"finished": True}))
+    unfinished.model.mkdir()
+    (unfinished.model / "MANIFEST.sha256").touch()
+    unfinished.report.touch()
+    return unfinished
+
+
+def refusal(run, now, images=()):
+    with pytest.raises(InputError) as error:
+        resume.standing(run, now, images)
+    line = str(error.value)
+    assert "\n" not in line
+    assert line.endswith("Choose another folder with --out, delete this one, or take it over with --force.")
+    return line
+
+
+def test_where_nothing_was_written_it_is_new(tmp_path):
+    assert resume.standing(RunDir(tmp_path), facts()) == "new"
+
+
+def test_the_same_again_goes_on_or_is_done(unfinished):
+    assert resume.standing(unfinished, facts()) == "unfinished"
+
+
+def test_what_is_finished_is_finished(finished):
+    assert resume.standing(finished, facts()) == "finished"
+
+
+@pytest.mark.parametrize("lost", ["report.html", "model/MANIFEST.sha256"])
+def test_without_its_last_files_a_run_is_not_finished(finished, lost):
+    (finished.root / lost).unlink()
+
+    assert resume.standing(finished, facts()) == "unfinished"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config__training__epochs": 3}, "config.training.epochs was 12, is 3"),
+        ({"config__seed": 1}, "config.seed was 0, is 1"),
+        ({"dataset__fingerprint": "bb"}, "dataset.fingerprint was aa, is bb"),
+        ({"dataset__images": 91}, "dataset.images was 90, is 91"),
+    ],
+)
+@pytest.mark.parametrize("state", ["unfinished", "finished"])
+def test_other_options_or_data_are_refused_and_begun_anew_by_force(request, state, change, named):
+    run = request.getfixturevalue(state)
+
+    line = refusal(run, facts(**change))
+
+    assert "holds a run with other options or data:" in line
+    assert named in line
+    assert resume.standing(run, facts(**change), force=True) == "new"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"versions__keras": "3.16.0"}, "versions.keras was 3.15.1, is 3.16.0"),
+        ({"hardware__cores": 4}, "hardware.cores was 2, is 4"),
+    ],
+)
+def test_other_versions_or_cores_would_give_other_bits(unfinished, change, named):
+    """An unfinished run is not gone on with unless by force; it is not thrown away for it either."""
+    line = refusal(unfinished, facts(**change))
+
+    assert "holds a run with other versions:" in line
+    assert named in line
+    assert resume.standing(unfinished, facts(**change), force=True) == "unfinished"
+
+
+def test_a_finished_run_stays_so_under_newer_versions(finished):
+    assert resume.standing(finished, facts(versions__keras="3.16.0", hardware__cores=4)) == "finished"
+
+
+def test_another_name_of_the_processor_changes_nothing(unfinished):
+    assert resume.standing(unfinished, facts(hardware__processor="another")) == "unfinished"
+
+
+def test_all_differences_are_named_and_five_of_the_images(unfinished):
+    images = [f"cat{i}.png was added" for i in range(7)]
+
+    line = refusal(unfinished, facts(config__seed=1, dataset__images=97, versions__numpy="3"), images)
+
+    for named in ("config.seed", "dataset.images", "versions.numpy was 2.4.0, is 3"):
+        assert named in line
+    assert "Images: cat0.png was added, " in line
+    assert "cat4.png was added and 2 more." in line
+    assert "cat5.png" not in line
+
+
+def test_new_names_of_images_change_the_order_of_what_is_still_to_come(unfinished):
+    line = refusal(unfinished, facts(), ["cat.png is now dog.png"])
+
+    assert "images have other names" in line
+    assert "Images: cat.png is now dog.png." in line
+
+
+def test_new_names_of_images_change_nothing_that_is_done(finished):
+    assert resume.standing(finished, facts(), ["cat.png is now dog.png"]) == "finished"
+
+
+def test_an_option_of_a_later_version_is_no_difference(unfinished):
+    """It did not exist when the run was begun, so it cannot have been another."""
+    now = facts()
+    now["config"]["training"]["new"] = 1
+
+    assert resume.standing(unfinished, now) == "unfinished"
+
+
+def test_control_characters_do_not_reach_the_terminal(unfinished):
+    line = refusal(unfinished, facts(config__seed="\x1b[31m"), ["a\nb.png was added"])
+
+    assert "is \\x1b[31m" in line
+    assert "a\\nb.png" in line
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', "\x00"])
+def test_a_damaged_run_json_is_refused_in_one_line(unfinished, content):
+    unfinished.run_json.write_text(content)
+
+    with pytest.raises(InputError, match=r"run\.json is damaged\. Received: .* train again\."):
+        resume.standing(unfinished, facts(), force=True)
