@@ -65,6 +65,7 @@ def keras() -> Any:
     os.environ["KERAS_BACKEND"] = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is float32 on a GPU too: the reference
     os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")  # the same bits every time, see docs/decisions/0007
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a second shape of batches
     with _importing:

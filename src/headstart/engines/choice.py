@@ -14,11 +14,12 @@ import numpy as np
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 from headstart.engines import ENGINES, Engine, open_engine, run_batches, threads
+from headstart.machine import nvidia_gpus
 from headstart.rundir import cache_dir, to_json, write_text
 
 CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
 """From the one to take when nothing is gained by another. Keras stands last: it is the reference, but its
-import alone takes seconds, so it is measured only where it is the only one."""
+import alone takes seconds, so it is measured only where it is the only one, or where there is a GPU for it."""
 
 GAIN = 1.3  # a later candidate must be this much faster: noise must not change a run's bits
 IMAGES = 3  # timed after one warm-up; the fastest counts, as noise only slows down
@@ -30,7 +31,7 @@ def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: 
 
     The parity check after training holds the saved model itself to the parity table.
     """
-    installed = [name for name in CANDIDATES if ENGINES[name].installed and name != "keras"] or ["keras"]
+    installed = _candidates()
     if len(installed) == 1:
         return installed[0]
     record = _record(backbone, head, size, installed)
@@ -45,11 +46,16 @@ def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: 
     return choice
 
 
+def _candidates() -> list[str]:
+    installed = [name for name in CANDIDATES if ENGINES[name].installed]
+    return [name for name in installed if name != "keras" or nvidia_gpus()] or ["keras"]
+
+
 def measured(backbone: Backbone, head: str, size: int) -> dict[str, float]:
     """Seconds an image of each engine that `fastest` has timed here; empty where it hasn't."""
-    installed = [name for name in CANDIDATES if ENGINES[name].installed and name != "keras"] or ["keras"]
+    record = _record(backbone, head, size, _candidates())
     try:
-        content = json.loads(_record(backbone, head, size, installed).read_text(encoding="utf-8"))
+        content = json.loads(record.read_text(encoding="utf-8"))
         return {str(name): float(seconds) for name, seconds in content["seconds_per_image"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
