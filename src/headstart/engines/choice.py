@@ -19,7 +19,7 @@ from headstart.rundir import cache_dir, to_json, write_text
 
 CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
 """From the one to take when nothing is gained by another. Keras stands last: it is the reference, but its
-import alone takes seconds, so it is measured only where it is the only one, or where there is a GPU for it."""
+import alone takes seconds, so it is measured only where it is alone, or where there is a GPU for it."""
 
 GAIN = 1.3  # a later candidate must be this much faster: noise must not change a run's bits
 IMAGES = 3  # timed after one warm-up; the fastest counts, as noise only slows down
