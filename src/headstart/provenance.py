@@ -46,7 +46,7 @@ def versions() -> dict[str, str]:
 
 
 def files(weights: str) -> dict[str, str]:
-    """SHA-256 of what a run reads beside its images, by option; a missing file is left to whoever opens it."""
+    """SHA-256 of what a run reads beside its images, by option; a missing file is none of its business."""
     if not Path(weights).is_file():
         return {}
     with Path(weights).open("rb") as file:

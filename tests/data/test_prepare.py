@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -178,6 +179,15 @@ def test_the_fingerprint_is_of_content_label_and_split(tmp_path):
     picture(tmp_path / "b" / "cat" / "1.png", 777)
     changed, _ = prepare.prepare(str(tmp_path / "b"), CONFIG, seed=0)
     assert prepare.fingerprint(changed) != prepare.fingerprint(images)
+
+
+def test_the_fingerprint_counts_weights_that_say_something(tmp_path):
+    images, _ = prepare.prepare(str(photos(tmp_path, cat=4, dog=4)), CONFIG, seed=0)
+    weight = np.where(np.arange(8) == 2, 1 / 3, 1.0)
+    weighed = replace(images, table=images.table.assign(weight=weight))
+    columns = zip(*(images.table[name] for name in ("sha256", "label", "split")), weight, strict=True)
+    lines = sorted(f"{sha256}\t{label}\t{split}\t{w:.17g}" for sha256, label, split, w in columns)
+    assert prepare.fingerprint(weighed) == hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def test_the_fingerprint_notices_a_new_split(tmp_path):

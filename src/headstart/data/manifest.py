@@ -84,23 +84,24 @@ def from_rows(rows: list[dict[str, object]], root: Path) -> Manifest:
 
 
 def changes(before: Manifest, now: Manifest) -> list[str]:
-    """What became of the images between two readings of one folder, a few words an image."""
-    columns = ["sha256", "label", "split", "weight"]
-    tables = [images.table.set_index("path")[columns] for images in (before, now)]
+    """What became of the images between two readings of one folder, a few words an image.
+
+    Those come last of which only the split has changed: the others are the cause.
+    """
+    columns = ["sha256", "label", "weight", "split"]
+    tables = [images.table.set_index("path")[columns].astype(object) for images in (before, now)]
     both = tables[0].merge(
         tables[1], how="outer", left_index=True, right_index=True, suffixes=("_before", "")
     )
-    old, new = (
-        both[[name + end for name in columns]].astype(object).fillna("").to_numpy() for end in ("_before", "")
-    )
-    other = (old != new).any(axis=1)
-    return [
-        _change(path, *pair) for path, *pair in zip(both.index[other], old[other], new[other], strict=True)
-    ]
+    old, new = (both[[name + end for name in columns]].fillna("").to_numpy() for end in ("_before", ""))
+    differ = old != new
+    causes = differ[:, :3].any(axis=1)
+    rows = [*np.flatnonzero(causes), *np.flatnonzero(differ[:, 3] & ~causes)]
+    return [_change(both.index[row], old[row], new[row]) for row in rows]
 
 
 def _change(path: str, old: np.ndarray, new: np.ndarray) -> str:
-    """Of (sha256, label, split, weight), each "" where the image isn't there."""
+    """Of (sha256, label, weight, split), each "" where the image isn't there."""
     if not new[0]:
         return f"{path} is gone or no longer usable"
     if not old[0]:
@@ -110,8 +111,8 @@ def _change(path: str, old: np.ndarray, new: np.ndarray) -> str:
     if old[1] != new[1]:
         return f"{path} was {old[1]}, is {new[1]}"
     if old[2] != new[2]:
-        return f"{path} was in {old[2]}, is in {new[2]}"
-    return f"{path} weighed {old[3]:g}, weighs {new[3]:g}"
+        return f"{path} weighed {old[2]:g}, weighs {new[2]:g}"
+    return f"{path} was in {old[3]}, is in {new[3]}"
 
 
 def load(path: Path) -> Manifest:
