@@ -76,7 +76,20 @@ class Place:
 
     @property
     def arguments(self) -> list[str]:
-        return ["train", str(self.data), "--out", str(self.run), *TINY, *PLANS[self.plan].split(), *self.more]
+        """The command; what `more` says takes the place of what the plan says."""
+        words = [*TINY, *PLANS[self.plan].split()]
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        more = [word for word in self.more if word != "--force"]
+        options |= dict(zip(more[::2], more[1::2], strict=True))
+        force = ["--force"] if "--force" in self.more else []
+        return [
+            "train",
+            str(self.data),
+            "--out",
+            str(self.run),
+            *(w for o in options.items() for w in o),
+            *force,
+        ]
 
     @property
     def moments(self) -> Counter[str]:
@@ -134,13 +147,12 @@ class Lab:
         *faults: Fault,
         save_every: float = 0.0,
         meanwhile: Callable[[int], None] = lambda _: None,
-        arguments: Iterable[str] = (),
     ) -> Ended:
-        """Runs the command of a place, or another one; as a rule a checkpoint is written after every step."""
+        """Runs the command of a place; as a rule a checkpoint is written after every step."""
         screen = place.folder / "screen"
         screen.unlink(missing_ok=True)
         order = {
-            "arguments": list(arguments) or place.arguments,
+            "arguments": place.arguments,
             "cache": str(place.cache or place.folder / "cache"),
             "screen": str(screen),
             "kept": str(place.kept),
@@ -204,5 +216,6 @@ def draw(folder: Path, each: int = 20) -> Path:
         for i in range(each):
             colour = 120 + 25 * np.eye(3)[2 - c]
             pixels = np.clip(rng.normal(colour, 60, (36, 40, 3)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:02}.png")
+            # Without compression all files are of one size.
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:02}.png", compress_level=0)
     return folder
