@@ -20,7 +20,7 @@ def test_frozen_by_default():
     assert (head.epochs, head.learning_rate) == (100, 1e-2)
 
 
-def test_finetune_trains_the_head_first_and_then_block5_at_a_tenth_of_the_rate():
+def test_finetune_trains_the_head_first_and_then_block5_at_a_hundredth_of_the_rate():
     config, (head, top) = plan(strategy="finetune")
 
     assert (config.model.head, config.training.unfreeze) == ("gap", "block5")
@@ -87,7 +87,10 @@ def test_views_follow_from_the_augmentation(options, augment, views):
 
 @pytest.mark.parametrize("strategy", ["frozen", "finetune"])
 def test_only_steps_train_the_papers_head(strategy):
-    assert plan(strategy=strategy, head="vgg")[0].training.solver == "keras"
+    config, made = plan(strategy=strategy, head="vgg")
+
+    assert config.training.solver == "keras"
+    assert made[0].learning_rate == 1e-3
 
 
 @pytest.mark.parametrize(

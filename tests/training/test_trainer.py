@@ -15,7 +15,6 @@ from headstart.config import RunConfig
 from headstart.errors import GateError
 from headstart.training import trainer
 from headstart.training.checkpoint import Checkpoints, State
-from headstart.training.head import calibrated_loss
 from headstart.training.phases import phases, resolved
 from headstart.training.sources import Examples, Vectors
 
@@ -245,35 +244,54 @@ def test_of_what_only_gets_worse_the_beginning_is_kept(tmp_path):
         np.testing.assert_array_equal(value, old)
 
 
-def rising_and_falling():
-    """A large feature that always helps, and a small one, learnt later, that misleads in validation."""
-    rng = np.random.default_rng(3)
+def rising_and_falling(copies):
+    """A large feature that always helps, and a small one, learnt later, that helps in training only.
+
+    Validation has 16 images, each of them so many times: the same mean, known the better.
+    """
+    rng = np.random.default_rng(23)
     y = np.arange(40) % 2
-    sign = 2.0 * y - 1
-    x = rng.normal(size=(40, 1, 3))
-    x[:, 0, 0] += 3 * sign
-    x[:, 0, 1] = 2 * sign
-    judged = rng.normal(size=(40, 1, 3))
-    judged[:, 0, 0] += 1.5 * sign
-    judged[:, 0, 1] = -0.9 * sign
-    return examples(x, y), examples(judged, y)
+    x = np.zeros((40, 1, 3))
+    x[:, 0, 0] = 1.5 * (2 * y - 1) + rng.normal(size=40)
+    x[:, 0, 1] = 0.3 * (2 * y - 1)
+    judged = np.zeros((16, 1, 3))
+    judged[:, 0, 0] = 2 * y[:16] - 1 + rng.normal(size=16)
+    judged[:, 0, 1] = 0.5 * rng.normal(size=16)
+    return examples(x, y), examples(np.tile(judged, (copies, 1, 1)), np.tile(y[:16], copies))
 
 
-def test_patience_ends_it_and_the_best_epoch_comes_back(tmp_path):
-    train, val = rising_and_falling()
-    model = linear()
-    told = []
+def honest_losses(logits, y):
+    """(N,) cross-entropies at the best of many temperatures."""
+    scaled = logits * np.exp(np.linspace(-3, 3, 6001))[:, None, None]
+    losses = np.log(np.exp(scaled).sum(axis=2)) - scaled[:, np.arange(len(y)), y]
+    return losses[losses.mean(axis=1).argmin()]
 
-    state = fit(tmp_path, model, train, val, 0, lambda h: told.append(len(h)), patience=4, epochs=60)
 
-    losses = [row["val_calibrated_loss"] for row in state.history]
-    best = int(np.argmin(losses))
-    assert 0 < best == state.best_epoch < 55
-    assert state.history[-1]["epoch"] == best + 4 == len(losses) - 1
-    assert told == list(range(1, len(losses) + 1))
-    logits = model.predict_on_batch(val.source.features[:, 0])
-    assert calibrated_loss(logits, val.y) == pytest.approx(losses[best], rel=1e-6)
-    assert state.best_loss == losses[best]
+@pytest.mark.parametrize(("copies", "clear"), [(5, True), (1, False)])
+def test_the_last_epoch_that_is_not_clearly_worse_comes_back(tmp_path, copies, clear):
+    """Clearly: by more than a standard error of the paired differences. That of 16 images is too large."""
+    train, val = rising_and_falling(copies)
+    model, told, kept = linear(), [], []
+
+    def listen(history):
+        told.append(len(history))
+        kept.append([model.predict_on_batch(val.source.features[:, 0]), model.get_weights()])
+
+    state = fit(tmp_path, model, train, val, 0, listen, patience=4, epochs=20, batch_size=40)
+
+    losses = np.array([honest_losses(logits.astype(float), val.y) for logits, _ in kept])
+    lowest = int(losses.mean(axis=1).argmin())
+    more = losses - losses[lowest]
+    worse = more.mean(axis=1) > more.std(axis=1, ddof=1) / np.sqrt(len(val.y))
+    assert 0 < lowest < 10
+    assert np.flatnonzero(~worse)[-1] == state.best_epoch == (lowest if clear else 20)
+    assert state.history[-1]["epoch"] == (lowest + 4 if clear else 20)
+    assert told == list(range(1, len(kept) + 1))
+    found = [row["val_calibrated_loss"] for row in state.history]
+    np.testing.assert_allclose(found, losses.mean(axis=1), rtol=1e-5)
+    assert state.best_loss == found[state.best_epoch]
+    for value, old in zip(model.get_weights(), kept[state.best_epoch][1], strict=True):
+        np.testing.assert_array_equal(value, old)
 
 
 def test_without_patience_all_epochs_are_run(tmp_path):
