@@ -1,11 +1,14 @@
 """Every engine: the same features as Keras within its precision, whatever the neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from headstart.backbones import specs, weights
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import InputError
+from headstart.training.maps import computed
 
 TINY = specs.backbone("vgg-tiny")
 RELATIVE = {"f32": 1e-5, "f32-winograd": 1e-3, "bf16": 2e-2}
@@ -41,6 +44,48 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
 
     np.testing.assert_array_equal(features(name, "taps", images[:1])[0], together[0])
     np.testing.assert_array_equal(features(name, "taps", images[::-1])[::-1], together)
+
+
+def maps(name, spec, tensor, head="taps"):
+    """Features and maps of all images, one batch after the other."""
+    engine = open_engine(name, spec, head, SIZE, weights.random(TINY, 5), tensor)
+    found = list(computed(engine, ((b"", image) for image in images)))
+    return np.array([vector for _, vector, _ in found]), np.array([tensor for _, _, tensor in found])
+
+
+@pytest.mark.parametrize(
+    "tensor", ["block1_conv1", "block2_pool", "block4_pool", "block5_conv1", "block5_pool"]
+)
+def test_the_map_at_a_boundary_comes_with_the_same_features(name, tensor):
+    """Bit for bit those of an engine that gives no map, and the map is Keras's within the precision.
+
+    A head's tap (block4_pool), the last map, and tensors that no head reads.
+    """
+    if tensor == "block5_pool":
+        head, expected = "vgg", maps("keras", TINY, tensor, "vgg")[1]
+    else:
+        head, expected = "taps", maps("keras", TINY, tensor)[1]
+
+    vectors, found = maps(name, TINY, tensor, head)
+
+    np.testing.assert_array_equal(vectors, features(name, head, images))
+    assert found.shape == expected.shape == (11, *2 * (TINY.side(tensor, SIZE),), TINY.channels(tensor))
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() <= RELATIVE[ENGINES[name].precision] * np.abs(expected).max()
+
+
+def test_pixels_from_0_to_1_are_what_a_network_from_scratch_is_fed(name):
+    """Its features on pixels are those that a first kernel of a 255th gives on bytes."""
+    arrays = weights.random(TINY, 5)
+    smaller = arrays | {"block1_conv1/kernel": arrays["block1_conv1/kernel"] / np.float32(255)}
+    raw = replace(TINY, mean=(0.0, 0.0, 0.0))
+
+    scaled, by_hand = (
+        np.array(list(run_batches(open_engine(name, spec, "taps", SIZE, kernels), images)))
+        for spec, kernels in ((TINY.blank, arrays), (raw, smaller))
+    )
+
+    assert np.abs(scaled - by_hand).max() <= RELATIVE[ENGINES[name].precision] * np.abs(by_hand).max()
 
 
 def test_black_and_white_by_hand(name):
