@@ -1,0 +1,249 @@
+"""Each strategy learns an easy task, changes only what it may, and looks only where it may."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart.backbones import classifier, heads, specs, weights
+from headstart.config import RunConfig
+from headstart.engines import open_engine, run_batches
+from headstart.errors import InputError
+from headstart.rundir import RunDir
+from headstart.training import strategy
+from headstart.training.features import Image
+from headstart.training.journal import Journal
+from headstart.training.phases import resolved
+from headstart.training.strategy import Task
+
+TINY = specs.backbone("vgg-tiny")
+SIZE = 32
+SPLIT = np.array(["train"] * 36 + ["val"] * 12 + ["test"] * 12)
+
+
+def drawn(label, seed):
+    """Red, green or blue under a bright or dark veil of noise."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 90, (SIZE, SIZE, 3)) + rng.integers(0, 60)
+    pixels[..., label] += 100
+    return pixels.astype(np.uint8)
+
+
+def image(pixels):
+    return Image(hashlib.sha256(pixels.tobytes()).hexdigest(), pixels)
+
+
+def task(y=None, **options):
+    """60 images of three classes; options as on the command line."""
+    plain = {"backbone": "vgg-tiny", "image_size": SIZE, "precision": "float32", "batch_size": 12}
+    config = resolved(RunConfig.from_options(**plain | options))
+    y = np.arange(60) % 3 if y is None else y
+    scratch = config.training.strategy == "scratch"
+    return Task(
+        config=config,
+        backbone=TINY.blank if scratch else TINY,
+        arrays=weights.random(TINY, 4),
+        engine="ncnn",
+        images=[image(drawn(i % 3, i)) for i in range(60)],
+        y=y,
+        weight=np.ones(60),
+        split=SPLIT,
+        classes=3,
+    )
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch):
+    """Trains in a folder with a cache of its own."""
+
+    def train(what, name="run", journal=Journal):
+        monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / f"cache of {name}"))
+        return strategy.fit(what, journal(RunDir(tmp_path / name)))
+
+    return train
+
+
+def network(what, arrays):
+    """Keras's own answer, with the arrays that came out."""
+    return classifier.build_classifier(what.backbone, what.config.model.head, SIZE, arrays)
+
+
+def accuracy(what, trained, split="test"):
+    """Of the whole network on plain pixels, images as they are."""
+    images, y = what.of(split)
+    answers = network(what, trained.arrays).predict_on_batch(np.stack([i.content for i in images]))
+    return (answers.argmax(axis=1) == y).mean()
+
+
+def same(one, other):
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, other.arrays[name], name)
+
+
+# --- learning -------------------------------------------------------------------------------------------
+
+LEARN = {
+    "exact solver": {},
+    "steps": {"solver": "keras", "epochs": 60},
+    "the paper's head": {"head": "vgg", "epochs": 60, "augment": "flip", "learning_rate": 0.01},
+    "finetune": {"strategy": "finetune", "epochs": 3, "views": 8, "learning_rate": 0.003},
+    "finetune with taps": {"strategy": "finetune", "epochs": 2, "unfreeze": "block4", "head": "taps"},
+    "finetune the paper's head": {"strategy": "finetune", "epochs": 2, "head": "vgg", "mix": "cutmix"},
+    "scratch": {"strategy": "scratch", "epochs": 40, "learning_rate": 0.01, "augment": "flip"},
+}
+
+
+@pytest.mark.parametrize("options", LEARN.values(), ids=LEARN)
+def test_an_easy_task_is_learnt(fit, options):
+    """Eleven of twelve test images at least, by the arrays on plain pixels; what is frozen keeps its bits."""
+    what = task(**options)
+
+    trained = fit(what)
+
+    assert accuracy(what, trained) >= 11 / 12
+    above = {name.split("/")[0] for name in trained.arrays if not np.array_equal(
+        trained.arrays[name], what.arrays.get(name))}  # fmt: skip
+    expected = {"finetune": ["block5_conv1"], "scratch": [n for n in TINY.layers if "conv" in n]}
+    changed = expected.get(what.config.training.strategy, [])
+    if options.get("unfreeze"):
+        changed = ["block4_conv1", "block5_conv1"]
+    assert above == {*changed, *(name for name, _ in heads.hidden(TINY, what.config.model.head)), "head"}
+    assert what.arrays.keys() == weights.random(TINY, 4).keys()
+
+
+@pytest.mark.parametrize("options", [LEARN["finetune with taps"], LEARN["scratch"], LEARN["exact solver"]])
+def test_what_comes_out_fits_together(fit, options):
+    """History and reference are those of the network that the arrays make."""
+    what = task(**options | {"epochs": options.get("epochs", 0) and 2})
+
+    trained = fit(what)
+
+    pixels = [i.content for i in what.of("train")[0]]
+    engine = open_engine("keras", what.backbone, what.config.model.head, SIZE, trained.arrays)
+    expected = np.array(list(run_batches(engine, pixels)))
+    assert trained.reference.shape == (36, 1, TINY.width(what.config.model.head, SIZE))
+    tolerance = 2e-3 * np.abs(expected).max()  # ncnn's Winograd and float16
+    np.testing.assert_allclose(trained.reference[:, 0], expected, atol=tolerance)
+    last = [row for row in trained.history if row["phase"] == trained.history[-1]["phase"]]
+    if "epoch" in trained.chosen:
+        [kept] = [row for row in last if row["epoch"] == trained.chosen["epoch"]]
+    else:
+        [kept] = [row for row in last if row["C"] == trained.chosen["C"]]
+    assert accuracy(what, trained, "val") == pytest.approx(kept["val_accuracy"])
+    assert (
+        trained.boundary
+        == {"scratch": "image", "finetune": "block3_pool", "frozen": "block5_conv1"}[
+            what.config.training.strategy
+        ]
+    )
+
+
+def test_fine_tuning_begins_where_the_head_ended(fit):
+    """Epoch 0 of the top is the frozen network with its head, to float16's rounding of the maps."""
+    trained = fit(task(**LEARN["finetune"]))
+
+    phases = [row["phase"] for row in trained.history]
+    assert sorted(set(phases), key=phases.index) == ["lbfgs", "top"]
+    top = trained.history[phases.index("top")]
+    chosen = next(row for row in trained.history if row.get("C") == trained.chosen["head C"])
+    assert (top["epoch"], top["loss"]) == (0, None)
+    assert top["val_loss"] == pytest.approx(chosen["val_loss"], rel=0.01)
+
+
+# --- one seed, and the test split -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [LEARN["finetune"], LEARN["steps"]], ids=["finetune", "steps"])
+def test_one_seed_one_model_whatever_the_test_images_are(fit, options):
+    """Other test images with other labels, another cache: the same bits. Another seed: another model."""
+    options = options | {"epochs": 2, "dropout": 0.3}
+    what = task(**options)
+    noise = np.random.default_rng(0).integers(0, 256, (12, SIZE, SIZE, 3), dtype=np.uint8)
+    other = replace(
+        what, images=[*what.images[:48], *map(image, noise)], y=np.r_[what.y[:48], np.zeros(12, int)]
+    )
+
+    trained = fit(what)
+
+    same(fit(other, "other"), trained)
+    another = fit(task(**options, seed=1), "another seed")
+    assert not np.array_equal(another.arrays["head/kernel"], trained.arrays["head/kernel"])
+
+
+# --- weights --------------------------------------------------------------------------------------------
+
+
+def test_weights_of_classes_and_images_multiply():
+    """18, 12 and 6 of 36 images: 36 / 3 / n is 2/3, 1 and 2."""
+    y = np.repeat([0, 1, 2, 0, 1], [18, 12, 6, 12, 12])
+    weight = np.linspace(0.1, 6, 60)
+
+    plain = replace(task(y), weight=weight).training_weight()
+    balanced = replace(task(y, class_weight="balanced"), weight=weight).training_weight()
+
+    np.testing.assert_array_equal(plain, weight[:36])
+    np.testing.assert_allclose(balanced / weight[:36], np.repeat([2 / 3, 1, 2], [18, 12, 6]))
+
+
+def test_images_that_all_weigh_nothing_are_refused(fit):
+    """What validation and test weigh plays no part."""
+    weight = np.r_[np.zeros(36), np.ones(24)]
+    for options in ({}, LEARN["scratch"]):
+        with pytest.raises(
+            InputError, match=r"^Every training image has the weight 0\. .* column of weights"
+        ):
+            fit(replace(task(**options), weight=weight))
+
+
+@pytest.mark.parametrize("options", [{}, LEARN["steps"], LEARN["scratch"]], ids=["exact", "steps", "scratch"])
+def test_an_image_without_weight_teaches_nothing(fit, options):
+    """Two thirds of the training labels are wrong. Those images have no weight; or they alone have some."""
+    y = np.arange(60) % 3
+    wrong = (SPLIT == "train") & (np.arange(60) % 9 >= 3)
+    false = np.where(wrong | (SPLIT == "val"), (y + 1) % 3, y)
+
+    sound = replace(task(np.where(wrong, false, y), **options), weight=np.where(wrong, 0.0, 1.0))
+    misled = replace(task(false, **options), weight=np.where(wrong, 1.0, 0.0))
+
+    assert accuracy(sound, fit(sound, "sound")) >= 11 / 12
+    assert accuracy(misled, fit(misled, "misled")) <= 1 / 12
+
+
+# --- interruption, from phase to phase ------------------------------------------------------------------
+
+
+class Stopping(Journal):
+    """Asks for the end when so many rows have been written."""
+
+    after = 0
+
+    def write(self, history):
+        super().write(history)
+        if len(history) == self.after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_stopped_in_either_phase_it_ends_with_the_same_bits(fit, monkeypatch):
+    """In the head's third epoch, and in the first of the top, whose head then comes from the checkpoint."""
+    what = task(strategy="finetune", epochs=2, solver="keras", dropout=0.3, patience=3)
+    whole = fit(what, "whole")
+    begins = [row["phase"] for row in whole.history].index("top")
+
+    for rows in (4, begins + 2):
+        monkeypatch.setattr(Stopping, "after", rows)
+        with pytest.raises(SystemExit) as ended:
+            fit(what, "broken", Stopping)
+        assert ended.value.code == 143
+    again = fit(what, "broken")
+
+    same(again, whole)
+    np.testing.assert_array_equal(again.reference, whole.reference)
+    assert again.chosen == whole.chosen
+    for one, other in zip(again.history, whole.history, strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
