@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
@@ -26,7 +26,7 @@ def shown(visible: bool = True) -> Iterator[None]:
         _quiet.reset(token)
 
 
-def track(items: Iterable[T], description: str, total: int, done: int = 0) -> Iterator[T]:
+def track(items: Iterable[T], description: str, total: int, done: int = 0) -> Generator[T]:
     """Yields `items` while a bar counts them up to `total`, starting at `done` (cached work)."""
     with bar(description, total, done) as shown_bar:
         for item in items:

@@ -209,7 +209,9 @@ def test_columns_that_are_missing_or_twice_are_named(tmp_path, header, said):
     ("column", "cell", "said"),
     [
         ("split", "holdout", "Row 3 of cells.csv has an unusable split. Allowed: train, training, val,"),
-        ("weight", "-1", "Row 3 of cells.csv has an unusable weight. Allowed: a number from 0 up"),
+        ("weight", "-1", "Row 3 of cells.csv has an unusable weight. Allowed: 0, a number from 0.000001 to "),
+        ("weight", "1e39", "Received: '1e39'"),
+        ("weight", "1e-7", "unusable weight"),
         ("weight", "nan", "Received: 'nan'"),
         ("weight", "inf", "unusable weight"),
         ("weight", "heavy", "Received: 'heavy'"),

@@ -93,6 +93,8 @@ def from_keras_h5(path: Path, spec: Backbone) -> Arrays:
                 shapes = {"kernel": (3, 3, fan, channels), "bias": (channels,)}
                 for kind, shape in shapes.items():
                     arrays[f"{name}/{kind}"] = _dataset(file, name, shape)
+    except InputError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(
             sentence(
@@ -134,8 +136,16 @@ def _dataset(group: object, layer: str, shape: tuple[int, ...]) -> np.ndarray:
     group[layer].visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
     for item in found:
         if item.shape == shape and item.external is None and not item.is_virtual:
-            return np.asarray(item[()], dtype=np.float32)
+            return _sound(np.asarray(item[()], dtype=np.float32), layer)
     raise KeyError(f"layer {layer} has no array of shape {shape}")
+
+
+def _sound(array: np.ndarray, layer: str) -> np.ndarray:
+    if np.isfinite(array).all():
+        return array
+    raise InputError(
+        sentence(f"In the file of weights, {layer} holds a value that is no number.", remedy="Use another.")
+    )
 
 
 def _from_bgr(arrays: Arrays) -> Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock
 
@@ -14,8 +15,8 @@ from headstart.data.loader import ahead
 from headstart.engines import Engine, open_engine
 from headstart.progress import note, track
 from headstart.rundir import cache_dir
-from headstart.training.features import Image, Recipe, keys_of
-from headstart.training.maps import Maps, MapStore, computed, split
+from headstart.training.features import Image, Recipe, keys_of, sound
+from headstart.training.maps import Maps, MapStore, computed, half, split
 from headstart.training.sources import Inputs, Source
 
 
@@ -88,9 +89,11 @@ def read(frozen: Frozen, images: Sequence[Image], views: int, recipe: Recipe, bu
             if key in missing
         ]
         vectors = computed(frozen.engine(recipe), _squares(jobs, recipe))
-        store.fill(track(vectors, "Maps and features", len(wanted), done=len(wanted) - len(missing)))
+        done = len(wanted) - len(missing)
+        with closing(track(vectors, "Maps and features", len(wanted), done)) as tracked:
+            store.fill(tracked)
     features = np.stack([np.stack([store.features[key] for key in row]) for row in keys])
-    return Read(Maps(store, keys, frozen.lengths), features)
+    return Read(Maps(store, keys, frozen.lengths), sound(features))
 
 
 def _squares(jobs: Sequence[tuple[bytes, Image, int]], recipe: Recipe) -> Iterator[tuple[bytes, np.ndarray]]:
@@ -127,6 +130,6 @@ class Streamed:
         squares = self.pixels.batch(rows, view)[0]
         with self.lock:  # an engine answers one call at a time
             found = list(computed(self.engine, ((b"", square) for square in squares)))
-        maps = np.stack([tensor for _, _, tensor in found]).astype(np.float16).astype(np.float32)
+        maps = half(np.stack([tensor for _, _, tensor in found])).astype(np.float32)
         features = np.stack([vector for _, vector, _ in found])
         return (maps, *split(features, np.cumsum([0, *self.frozen.lengths])))

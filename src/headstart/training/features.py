@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from headstart.config import Fit
 from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
+from headstart.errors import InputError, sentence
 from headstart.progress import track
 from headstart.rundir import cache_dir, serialised, write_bytes
 from headstart.training.augment import AUGMENTATION, augment
@@ -163,9 +165,25 @@ def extract(
         engine = open_engine(recipe.engine, backbone, head, recipe.image_size, arrays)
         squares = ahead(lambda job: recipe.view(*job), missing.values())
         total = len(store.wanted)
-        vectors = track(run_batches(engine, squares), "Features", total, done=total - len(missing))
-        _keep(store, list(missing), vectors)
-    return np.stack([np.stack([store.vectors[key] for key in row]) for row in keys])
+        with closing(track(run_batches(engine, squares), "Features", total, total - len(missing))) as vectors:
+            _keep(store, list(missing), vectors)
+    return sound(np.stack([np.stack([store.vectors[key] for key in row]) for row in keys]))
+
+
+def sound(tensors: np.ndarray) -> np.ndarray:
+    """Returns what a network computed.
+
+    Raises:
+        InputError: it holds a value that is no number, as where weights are out of all proportion.
+    """
+    if not np.isfinite(tensors).all():
+        raise InputError(
+            sentence(
+                "What the network computes of an image is not a number.",
+                remedy="Check the file of --weights; without one, run `headstart cache clear`.",
+            )
+        )
+    return tensors
 
 
 def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from headstart import cache
 from headstart.engines import Engine
 from headstart.rundir import serialised, write_bytes
+from headstart.training.features import sound
 from headstart.training.sources import Inputs
 
 SHARD = 64_000_000  # bytes in a file, about: what a killed run loses at most, and one open file
@@ -68,7 +69,7 @@ class MapStore:
         held: list[tuple[bytes, np.ndarray, np.ndarray]] = []
         try:
             for key, features, tensor in computed:
-                held.append((key, features, tensor.astype(np.float16)))
+                held.append((key, features, half(tensor)))
                 if len(held) == count:
                     full, held = held, []
                     self._write(full)
@@ -147,9 +148,19 @@ class Maps:
 
     def batch(self, rows: np.ndarray, view: int) -> Inputs:
         keys = [self.keys[row][view] for row in rows]
-        maps = np.stack([self.store.read(key) for key in keys]).astype(np.float32)
+        maps = sound(np.stack([self.store.read(key) for key in keys]).astype(np.float32))
         features = np.stack([self.store.features[key] for key in keys])
         return (maps, *split(features, self.ends))
+
+
+def half(maps: np.ndarray) -> np.ndarray:
+    """Maps as they are kept, in float16.
+
+    Raises:
+        InputError: they hold values beyond its range, see `features.sound`.
+    """
+    with np.errstate(over="ignore"):
+        return sound(maps.astype(np.float16))
 
 
 def split(features: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:

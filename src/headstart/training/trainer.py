@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.backbones.framework import keras
 from headstart.data.loader import ahead
 from headstart.errors import GateError, sentence
 from headstart.progress import Bar, bar
@@ -132,6 +133,7 @@ class _Loop:
             state.step += 1
             state.seconds = time.monotonic() - start
             self._require_finite(float(logs["loss"]), x)
+            self._require_finite(self._sum(), x, "the sum of the weights")
             self._count(logs, weight)
             progress.advance(len(y), _words("", self._means()), self._title())
             yield
@@ -196,9 +198,14 @@ class _Loop:
     def _rng(self, *place: int) -> np.random.Generator:
         return np.random.default_rng([self.stage.seed, self.state.phase, *place])
 
-    def _require_finite(self, loss: float, x: Any = ()) -> None:
-        if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}", x)
+    def _sum(self) -> float:
+        """Of all weights: no number where one of them isn't, which ReLU may hide from the loss."""
+        ops = keras().ops
+        return sum(float(ops.convert_to_numpy(ops.sum(v))) for v in self.model.trainable_variables)
+
+    def _require_finite(self, value: float, x: Any = (), what: str = "the loss") -> None:
+        if not math.isfinite(value):
+            raise self._diverged(f"{what} is {value}", x)
 
     def _diverged(self, what: str, x: Any = ()) -> GateError:
         where = f"epoch {self.state.epoch}, step {self.state.step}"
@@ -285,6 +292,10 @@ class _Loop:
         self.model.compile(optimizer, optimizers.loss(self.phase), weighted_metrics=["accuracy"])
         # Not `optimizer` itself: for float16 Keras has wrapped it in one that scales the loss.
         self.model.optimizer.build(self.model.trainable_variables)
+        one = np.eye(self.classes, dtype=np.float32)[
+            :1
+        ]  # metrics that exist save TensorFlow a second tracing
+        self.model.compute_metrics(None, one, one, np.ones(1, np.float32))
 
     def _variables(self) -> Iterator[tuple[str, int, Any]]:
         model = self.model

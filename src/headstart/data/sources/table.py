@@ -103,8 +103,8 @@ def _row(table: Path, where: str, line: Line) -> Row:
         weight = float(line.weight or 1)
     except ValueError:
         weight = math.nan
-    if not 0 <= weight < math.inf:
-        _refuse_cell(table, line, "weight", "a number from 0 up, or nothing for 1")
+    if not (weight == 0 or 1e-6 <= weight <= 1e6):  # further apart, float32 would lose one beside the other
+        _refuse_cell(table, line, "weight", "0, a number from 0.000001 to 1000000, or nothing for 1")
     return {
         "path": where,
         "label": line.label,
