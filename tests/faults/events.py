@@ -82,6 +82,8 @@ class Events:
             name = f"{what} {of(*args, **options)}" if of else what
             self.happens(f"before {name}", args and args[0])
             found = inner(*args, **options)
+            if what == "step" and not all(np.isfinite(v).all() for v in args[0].trainable_variables):
+                self.happens("unsound step")
             self.happens(f"after {name}", args and args[0])
             return found
 

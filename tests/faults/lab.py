@@ -16,9 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import h5py
 import numpy as np
 from PIL import Image
 from tests.faults.events import Fault
+
+from headstart.backbones import specs, vgg, weights
 
 ROOT = Path(__file__).parents[2]
 TINY = "--backbone vgg-tiny --image-size 32 --engine keras".split()
@@ -219,3 +222,15 @@ def draw(folder: Path, each: int = 20) -> Path:
             # Without compression all files are of one size.
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:02}.png", compress_level=0)
     return folder
+
+
+def write_weights(path: Path, seed: int = 0, **changes: float) -> None:
+    """Those of vgg-tiny in Keras's layout; `changes` puts a number into the kernel of a layer."""
+    spec = specs.backbone("vgg-tiny")
+    arrays = weights.random(spec, seed)
+    with h5py.File(path, "w") as file:
+        for name, _, _ in vgg.conv_names(spec):
+            kernel = arrays[f"{name}/kernel"]
+            kernel[1, 1, 0, 0] = changes.get(name, kernel[1, 1, 0, 0])
+            file[f"{name}/{name}/kernel:0"] = kernel
+            file[f"{name}/{name}/bias:0"] = arrays[f"{name}/bias"]

@@ -8,15 +8,12 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
 from tests.faults.events import Fault
-from tests.faults.lab import Lab, Place, outcome
+from tests.faults.lab import Lab, Place, outcome, write_weights
 from tests.faults.test_training_kill import goes_on
-
-from headstart.backbones import specs, vgg, weights
 
 OPTIONS = {  # of the plan `finetune`: what it is there, what it is changed to, and where
     "seed": ("0", "5", "seed"),
@@ -266,19 +263,6 @@ def test_another_file_of_weights_is_refused(lab, tmp_path):
     write_weights(file, seed=2)
 
     refused(lab, place, "weights")
-
-
-def write_weights(path: Path, seed: int = 0, **changes: float) -> None:
-    """vgg-tiny's, in Keras's layout; `changes` puts a number into a layer's kernel."""
-    spec = specs.backbone("vgg-tiny")
-    arrays = weights.random(spec, seed)
-    with h5py.File(path, "w") as file:
-        for name, _, _ in vgg.conv_names(spec):
-            kernel = arrays[f"{name}/kernel"]
-            if name in changes:
-                kernel[0, 0, 0, 0] = changes[name]
-            file[f"{name}/{name}/kernel:0"] = kernel
-            file[f"{name}/{name}/bias:0"] = arrays[f"{name}/bias"]
 
 
 # --- what is taken over -----------------------------------------------------------------------------------
