@@ -292,9 +292,7 @@ class _Loop:
         self.model.compile(optimizer, optimizers.loss(self.phase), weighted_metrics=["accuracy"])
         # Not `optimizer` itself: for float16 Keras has wrapped it in one that scales the loss.
         self.model.optimizer.build(self.model.trainable_variables)
-        one = np.eye(self.classes, dtype=np.float32)[
-            :1
-        ]  # metrics that exist save TensorFlow a second tracing
+        one = np.eye(self.classes, dtype=np.float32)[:1]  # with metrics built, TensorFlow traces a step once
         self.model.compute_metrics(None, one, one, np.ones(1, np.float32))
 
     def _variables(self) -> Iterator[tuple[str, int, Any]]:
