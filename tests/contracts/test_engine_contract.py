@@ -1,6 +1,7 @@
 """Every engine: the same features as Keras within its precision, whatever the neighbours."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,11 +28,16 @@ def features(name, head, batch):
     return np.array(list(run_batches(engine, batch)))
 
 
+@cache
+def features_of_all(name, head):
+    return features(name, head, images)
+
+
 @pytest.mark.parametrize("head", ["taps", "gap", "vgg"])
 def test_equals_keras(name, head):
-    expected = features("keras", head, images)
+    expected = features_of_all("keras", head)
 
-    actual = features(name, head, images)
+    actual = features_of_all(name, head)
 
     assert actual.dtype == np.float32
     assert actual.shape == (11, TINY.width(head, SIZE))
@@ -46,9 +52,10 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
     np.testing.assert_array_equal(features(name, "taps", images[::-1])[::-1], together)
 
 
-def maps(name, spec, tensor, head="taps"):
+@cache
+def maps(name, tensor, head):
     """Features and maps of all images, one batch after the other."""
-    engine = open_engine(name, spec, head, SIZE, weights.random(TINY, 5), tensor)
+    engine = open_engine(name, TINY, head, SIZE, weights.random(TINY, 5), tensor)
     found = list(computed(engine, ((b"", image) for image in images)))
     return np.array([vector for _, vector, _ in found]), np.array([tensor for _, _, tensor in found])
 
@@ -61,14 +68,12 @@ def test_the_map_at_a_boundary_comes_with_the_same_features(name, tensor):
 
     A head's tap (block4_pool), the last map, and tensors that no head reads.
     """
-    if tensor == "block5_pool":
-        head, expected = "vgg", maps("keras", TINY, tensor, "vgg")[1]
-    else:
-        head, expected = "taps", maps("keras", TINY, tensor)[1]
+    head = "vgg" if tensor == "block5_pool" else "taps"
+    expected = maps("keras", tensor, head)[1]
 
-    vectors, found = maps(name, TINY, tensor, head)
+    vectors, found = maps(name, tensor, head)
 
-    np.testing.assert_array_equal(vectors, features(name, head, images))
+    np.testing.assert_array_equal(vectors, features_of_all(name, head))
     assert found.shape == expected.shape == (11, *2 * (TINY.side(tensor, SIZE),), TINY.channels(tensor))
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= RELATIVE[ENGINES[name].precision] * np.abs(expected).max()

@@ -113,7 +113,7 @@ LEARN = {
         "strategy": "finetune", "epochs": 3, "unfreeze": "block4", "head": "taps", "dropout": 0.2,
     },
     "finetune the paper's head": {"strategy": "finetune", "epochs": 2, "head": "vgg", "mix": "cutmix"},
-    "scratch": {"strategy": "scratch", "epochs": 30, "learning_rate": 0.01, "augment": "flip"},
+    "scratch": {"strategy": "scratch", "epochs": 20, "learning_rate": 0.01, "augment": "flip"},
 }  # fmt: skip
 CHANGED = {"finetune": {"block5_conv1"}, "finetune with taps": {"block4_conv1", "block5_conv1"}}
 CHANGED |= {"finetune the paper's head": {"block5_conv1"}}
@@ -180,12 +180,6 @@ def test_one_seed_one_model_whatever_the_test_images_are(fit, learnt, name):
 
     same(again, trained)
     np.testing.assert_array_equal(again.reference, trained.reference)
-
-
-def test_another_seed_is_another_model(fit, learnt):
-    trained = fit(task(**LEARN["steps"], seed=1))
-
-    assert not np.array_equal(trained.arrays["head/kernel"], learnt("steps")[1].arrays["head/kernel"])
 
 
 # --- weights --------------------------------------------------------------------------------------------
