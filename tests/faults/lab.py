@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,8 +36,8 @@ PLANS = {
     " --optimizer sgd --learning-rate 0.01",
     "bfloat16": "--strategy finetune --precision mixed_bfloat16 --optimizer adam --epochs 4 --patience 0"
     " --batch-size 16 --average 0.5 --dropout 0.1",
-    "early": "--strategy finetune --solver keras --epochs 30 --patience 3 --batch-size 16"
-    " --learning-rate 0.003 --dropout 0.1",
+    "early": "--strategy finetune --unfreeze all --solver keras --epochs 60 --patience 3 --batch-size 16"
+    " --learning-rate 0.02 --dropout 0.1 --val 0.4 --seed 1",
 }
 """Ways to train, that between them use every part that resuming must restore."""
 HEAD_EPOCHS = 5  # of the head in `finetune`, which would have a hundred
@@ -150,12 +150,15 @@ class Lab:
         *faults: Fault,
         save_every: float = 0.0,
         meanwhile: Callable[[int], None] = lambda _: None,
+        program: str = "headstart.cli",
+        arguments: Sequence[str] = (),
     ) -> Ended:
-        """Runs the command of a place; as a rule a checkpoint is written after every step."""
+        """Runs the command of a place, or another one; as a rule a checkpoint is written after every step."""
         screen = place.folder / "screen"
         screen.unlink(missing_ok=True)
         order = {
-            "arguments": place.arguments,
+            "program": program,
+            "arguments": list(arguments) or place.arguments,
             "cache": str(place.cache or place.folder / "cache"),
             "screen": str(screen),
             "kept": str(place.kept),

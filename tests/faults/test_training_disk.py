@@ -40,7 +40,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(
-    "offsets", [OFFSETS[4:13:4], pytest.param(OFFSETS, marks=pytest.mark.faults)], ids=["sample", "all"]
+    "offsets", [OFFSETS[4:13:8], pytest.param(OFFSETS, marks=pytest.mark.faults)], ids=["sample", "all"]
 )
 def test_no_space_after_so_many_bytes(lab, offsets):
     def check(offset):

@@ -66,7 +66,7 @@ def test_early_stopping_is_the_same_when_interrupted(lab, count):
     whole, known, _ = lab.unbroken("early")
     steps = known.moments["after step"]
     rows = [line.split(",")[:2] for line in whole["history"].splitlines()]
-    assert ["top", "29"] not in rows  # patience ended it
+    assert int(rows[-1][1]) < 60  # patience ended it
 
     def check(number):
         rng = random.Random(2000 + number)  # noqa: S311 - not for secrets

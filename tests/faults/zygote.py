@@ -42,10 +42,9 @@ def main() -> None:
 
 
 def _obey(order: dict[str, Any]) -> None:
-    """Runs `headstart` with the order's arguments, cache, faults and output, and ends the process."""
+    """Runs a program with the order's arguments, cache, faults and output, and ends the process."""
     from tests.faults.events import Events, Fault
 
-    from headstart.cli import main as headstart
     from headstart.training import phases, trainer
 
     signal.alarm(LATEST)
@@ -56,7 +55,8 @@ def _obey(order: dict[str, Any]) -> None:
     Events([Fault(**fault) for fault in order["faults"]], Path(order["trace"])).install()
     code = 99  # of an exception that nobody caught
     try:
-        headstart(order["arguments"])
+        importlib.import_module(order["program"]).main(order["arguments"])
+        code = 0
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:  # noqa: BLE001 - whatever it is, it must not go on in the parent's loop
