@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import prod
 from threading import Lock
 
 import numpy as np
@@ -44,6 +45,10 @@ class Frozen:
     def lengths(self) -> list[int]:
         """Of their means and maxima."""
         return [self.backbone.channels(tap) for tap in self.taps for _ in ("mean", "max")]
+
+    def bytes(self, images: int, size: int) -> int:
+        """What the maps of so many images of `size` pixels take on disk."""
+        return 0 if self.boundary == "image" else images * 2 * prod(self.shape(size))
 
     def shape(self, size: int) -> tuple[int, int, int]:
         """(H, W, C) of the map for images of `size` pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ class Journal:
     def checkpoints(self) -> Checkpoints:
         """Of this run."""
         return Checkpoints(self.run.checkpoints)
+
+    def share(self, part: float) -> float:
+        """The deadline of a phase that may take so much of the time left."""
+        now = time.monotonic()
+        return now + part * (self.deadline - now)
 
     def write(self, history: History) -> None:
         """Replaces ``history.csv``, and shows the last row to TensorBoard."""

