@@ -18,6 +18,7 @@ Published: Deitsch et al. 2019 (arXiv:1807.02894), VGG19 fine-tuned at 300 px: 8
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import time
@@ -82,6 +83,8 @@ def main() -> None:
     first, last = map(int, asked.seeds.split("-"))
     options = OPTIONS | (json.loads(asked.options) if asked.develop else {})
     log: Log = {"splits": {}} if asked.develop else bench_elpv.opened(LOG)
+    if log.setdefault("options", options) != options:
+        raise SystemExit(f"{LOG.name} was begun with other options: {log['options']}. Move it away first.")
     settings = [setting for setting in SETTINGS if asked.setting in ("", setting.name)]
     for setting in settings:
         for seed in range(first, last + 1):
@@ -91,7 +94,7 @@ def main() -> None:
                     log["splits"][key] = one_split(setting, seed, options)
                 print(key, json.dumps(log["splits"][key]), flush=True)
                 if not asked.develop:
-                    write_json(LOG, log | {"options": options})
+                    write_json(LOG, log)
         print_rows(setting, [log["splits"][f"{setting.name}, seed {s}"] for s in range(first, last + 1)])
 
 
@@ -99,7 +102,8 @@ def one_split(setting: Setting, seed: int, options: dict[str, Any]) -> dict[str,
     """Figures of the fine-tuned network, and of the head alone, on the 25 % that nothing was chosen on."""
     start = time.perf_counter()
     task = make_task(setting, seed, options)
-    folder = cache_dir() / "benchmarks" / f"{setting.name} {seed}"
+    asked = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    folder = cache_dir() / "benchmarks" / f"{setting.name} {seed} {asked}"
     found: dict[str, Any] = {}
     for name, config in (("frozen", frozen(task.config)), ("finetuned", task.config)):
         trained = strategy.fit(replace(task, config=config), Journal(RunDir(folder / name)))
@@ -171,16 +175,27 @@ def best_threshold(margin: np.ndarray, y: np.ndarray) -> float:
     return float(tried[best[len(best) // 2]])
 
 
+def _with_spread(values: np.ndarray) -> str:
+    return f"{values.mean():.4f} ± {values.std(ddof=min(1, len(values) - 1)):.4f}"
+
+
 def print_rows(setting: Setting, results: list[dict[str, Any]]) -> None:
+    """Means and standard deviations over the splits, with the goals, and what fine-tuning adds."""
+    means: dict[str, dict[str, float]] = {}
     for kind in ("frozen", "finetuned"):
-        parts = []
-        for name in results[0][kind]:
-            values = np.array([result[kind][name] for result in results])
-            goal = {"accuracy": setting.accuracy, "auc": setting.auc}.get(name, 0.0) * (kind == "finetuned")
-            met = f" (goal {goal:.4f}: {'met' if values.mean() >= goal else 'MISSED'})" if goal else ""
-            spread = values.std(ddof=1) if len(values) > 1 else float("nan")
-            parts.append(f"{name} {values.mean():.4f} ± {spread:.4f}{met}")
+        names = [name for name in results[0][kind] if name != "chosen"]
+        values = {name: np.array([result[kind][name] for result in results]) for name in names}
+        means[kind] = {name: float(found.mean()) for name, found in values.items()}
+        parts = [f"{name} {_with_spread(found)}" for name, found in values.items()]
         print(f"{setting.name}, {kind:<10} {len(results)} splits  " + "  ".join(parts), flush=True)
+    tuned = means["finetuned"]
+    goals = {"accuracy": setting.accuracy, "auc": setting.auc}
+    for name, goal in goals.items():
+        if goal:
+            print(f"  {name} at least {goal:.4f}: {'met' if tuned[name] >= goal else 'MISSED'}")
+    gain = tuned["accuracy"] - means["frozen"]["accuracy"]
+    if setting.auc:
+        print(f"  1 point above frozen: {gain:+.4f}, {'met' if gain >= 0.01 else 'MISSED'}")
 
 
 if __name__ == "__main__":

@@ -211,12 +211,14 @@ def _result(out: Path) -> Log:
 
 
 def _our_result(out: Path) -> Log:
-    """The row of ``history.csv`` that was chosen: its last phase's, with the lowest calibrated loss."""
+    """The row of ``history.csv`` that was chosen: of the path, that with the lowest calibrated loss."""
     with (out / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     last = [row for row in rows if row["phase"] == rows[-1]["phase"]]
-    best = min(last, key=lambda row: float(row["val_calibrated_loss"]))
     facts = json.loads((out / "run.json").read_text())
+    best = min(last, key=lambda row: float(row["val_calibrated_loss"]))
+    if "epoch" in facts["head"]:
+        best = next(row for row in last if int(row["epoch"]) == int(facts["head"]["epoch"]))
     epochs = [float(row["seconds"]) for row in last if row["phase"] == "top" and int(row["epoch"])]
     return {
         "val_accuracy": round(float(best["val_accuracy"]), 4),

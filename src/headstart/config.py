@@ -77,7 +77,7 @@ class ModelConfig:
 @Parameter(name="*", group="Training")
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the head is trained."""
+    """How it is trained. What says how steps are taken is for training in steps only."""
 
     strategy: Strategy = "frozen"
     """`frozen`: the head alone. `finetune`: then the top blocks with it. `scratch`: all, from nothing."""
@@ -90,7 +90,7 @@ class TrainConfig:
     batch_size: int = 32
     """Images in a step."""
     optimizer: Optimizer = "adamw"
-    """Takes the steps; `adamw` with weight decay on kernels."""
+    """Takes the steps. `adam` has no weight decay, `sgd` has Nesterov's momentum."""
     learning_rate: float = 0.0
     """At its highest, after the warm-up; a cosine then leads to zero. 0: what the strategy usually needs."""
     warmup: float = 0.1
@@ -114,7 +114,7 @@ class TrainConfig:
     augment: Augmentation = "auto"
     """How training images are varied (docs/augmentation.md). `auto`: `dihedral` with --views 8, else none."""
     augment_views: int = 0
-    """Variants of each image, one an epoch in turn; below the frozen part they are cached. 0: as fits."""
+    """Variants of each image, one an epoch in turn, cached where they are frozen. 0: 1 to 8 by preset."""
     mix: Mix = "none"
     """Blends images and their labels above the frozen part."""
     precision: Precision = "auto"

@@ -23,6 +23,9 @@ from headstart.training import features, probe
 
 Images = Sequence[str | Path] | np.ndarray
 
+LINEAR = ("taps", "gap")
+"""Heads that are one dense layer."""
+
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Classifies images by a linear probe on the frozen features of a pretrained network.
@@ -128,6 +131,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return tags
 
     def _config(self) -> RunConfig:
+        if self.head not in LINEAR:
+            raise InputError(
+                sentence("This estimator has no such head.", allowed=", ".join(LINEAR), received=self.head)
+            )
         return RunConfig.from_options(
             backbone=self.backbone,
             head=self.head,

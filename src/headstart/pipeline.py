@@ -77,6 +77,7 @@ def train(
     stages.describe(manifest, ledger)
     with resume.locked(run):
         sweep(run.root)
+        facts["decided"] = resume.read_facts(run).get("decided", {}) if standing == "unfinished" else {}
         if standing == "new":
             resume.begin_anew(run)
         _train(run, manifest, ledger, config, facts | {"data": str(data)}, clock)
@@ -99,7 +100,8 @@ def _train(
     }
     stages.save_data(run, manifest, ledger)
     write_json(run.run_json, facts)
-    task = stages.task_of(config, manifest)
+    task = stages.task_of(config, manifest, facts["decided"])
+    write_json(run.run_json, facts | {"decided": stages.decided(task)})
     row = ENGINES[task.engine]
     note(f"Model      {task.backbone.name}, head {config.model.head}, {row.name} ({row.precision})")
     stages.require_small_enough(task, manifest)
@@ -115,6 +117,7 @@ def _train(
         )
         stages.write_evaluation(run, "test", test, logits, predictor, config.evaluation.top_k)
     facts |= {
+        "decided": stages.decided(task),
         "engine": {"name": row.name, "precision": row.precision, "version": row.version},
         "head": {
             "solver": config.training.solver,

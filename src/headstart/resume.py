@@ -139,7 +139,9 @@ def begin_anew(run: RunDir) -> None:
     """
     run.run_json.unlink(missing_ok=True)  # first: nothing else says what the rest belongs to
     run.report.unlink(missing_ok=True)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    run.history.unlink(missing_ok=True)
+    for folder in (run.checkpoints, run.tensorboard):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

@@ -48,6 +48,11 @@ class RunDir:
         return self.root / "checkpoints"
 
     @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's files, where they were asked for."""
+        return self.root / "tensorboard"
+
+    @property
     def model(self) -> Path:
         """The bundle."""
         return self.root / "model"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.backbones import specs, weights
-from headstart.config import RunConfig, seconds
+from headstart.config import Precision, RunConfig, seconds
 from headstart.data import images
 from headstart.data import ledger as ledgers
 from headstart.engines import ENGINES
 from headstart.engines.choice import fastest
+from headstart.engines.precision import training_precision
 from headstart.errors import InputError, sentence
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.metrics import evaluate as measure
@@ -54,9 +55,13 @@ def save_data(run: RunDir, data: Manifest, ledger: pd.DataFrame) -> None:
     ledgers.save(ledger, run.data_report)
 
 
-def task_of(config: RunConfig, data: Manifest) -> Task:
-    """The network, its weights and the engine, for the images of a manifest."""
-    model = config.model
+def task_of(config: RunConfig, data: Manifest, decided: dict[str, Any]) -> Task:
+    """The network, its weights and the engine, for the images of a manifest.
+
+    What was left to the machine (engine, precision, variants in the time limit) is decided here, or taken
+    from what `decided` said before the run was killed: a cache that was cleared meanwhile changes nothing.
+    """
+    model, training = config.model, config.training
     scratch = config.training.strategy == "scratch"
     backbone = specs.backbone(model.backbone)
     backbone = backbone.blank if scratch else backbone
@@ -66,10 +71,15 @@ def task_of(config: RunConfig, data: Manifest) -> Task:
         else weights.find(backbone, model.weights, config.seed)
     )
     size = config.data.image_size
-    engine = model.engine if model.engine != "auto" else fastest(backbone, model.head, size, arrays)
+    engine = decided.get("engine") or model.engine
+    engine = engine if engine != "auto" else fastest(backbone, model.head, size, arrays)
+    if training.strategy != "frozen" or training.solver == "keras":
+        precision: Precision = decided.get("precision") or training_precision(training.precision)
+        training = replace(training, precision=precision)
+    views = decided.get("augment_views", training.augment_views)
     table = data.table
-    return Task(
-        config=config,
+    task = Task(
+        config=replace(config, training=replace(training, augment_views=views)),
         backbone=backbone,
         arrays=arrays,
         engine=engine,
@@ -79,6 +89,17 @@ def task_of(config: RunConfig, data: Manifest) -> Task:
         split=table["split"].to_numpy(),
         classes=len(data.class_names),
     )
+    return task if decided else estimate.within(task, seconds(training.time_limit))
+
+
+def decided(task: Task) -> dict[str, Any]:
+    """What `task_of` has decided, for ``run.json``."""
+    training = task.config.training
+    return {
+        "engine": task.engine,
+        "precision": training.precision,
+        "augment_views": training.augment_views,
+    }
 
 
 def require_small_enough(task: Task, data: Manifest) -> None:
@@ -116,10 +137,9 @@ def _spec(task: Task, data: Manifest, boundary: str) -> bundle.BundleSpec:
 
 def learn(task: Task, run: RunDir, clock: dict[str, float]) -> Trained:
     """Trains, or goes on with what the run's checkpoint holds."""
-    limit = seconds(task.config.training.time_limit)
-    task = estimate.within(task, limit)
     estimate.say(task)
-    running, deadline = task.config.running, time.monotonic() + limit
+    running = task.config.running
+    deadline = time.monotonic() + seconds(task.config.training.time_limit)
     return strategy.fit(task, Journal(run, clock, running.tensorboard, deadline))
 
 

@@ -50,7 +50,13 @@ def test_where_a_system_does_not_say_it_is_float32():
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [([8], "mixed_bfloat16"), ([9, 9], "mixed_bfloat16"), ([7], "mixed_float16"), ([9, 6], "mixed_float16")],
+    [
+        ([8], "mixed_bfloat16"),
+        ([9, 9], "mixed_bfloat16"),
+        ([7], "mixed_float16"),
+        ([9, 7], "mixed_float16"),
+        ([9, 6], "float32"),
+    ],
 )
 def test_a_gpu_gains_by_what_all_of_them_can_do(monkeypatch, capabilities, expected):
     """NVIDIA's compute capability 8, Ampere, is the first with bfloat16."""

@@ -21,7 +21,7 @@ with deferred() as asked:
         time.sleep(0.01)
     print("noted", asked.signal, flush=True)
     if sys.argv[1] == "ends":
-        asked.stop()
+        asked.heed()
     time.sleep(60)
 print("went on", flush=True)
 """

@@ -17,7 +17,20 @@ def test_frozen_by_default():
 
     assert (config.model.head, config.training.solver, config.training.augment) == ("taps", "lbfgs", "none")
     assert (head.name, head.boundary, head.views) == ("head", "features", 1)
+    assert (head.epochs, head.learning_rate) == (0, 0.0)  # it is solved exactly
+    _, (head,) = plan(solver="keras")
     assert (head.epochs, head.learning_rate) == (100, 1e-2)
+
+
+@pytest.mark.parametrize(("option", "value"), [("loss", "focal"), ("epochs", 3), ("time_limit", "1m")])
+def test_what_is_for_steps_is_refused_where_there_are_none(option, value):
+    with pytest.raises(InputError, match=f"--{option.replace('_', '-')} is for training in steps"):
+        plan(**{option: value})
+
+
+def test_more_variants_than_there_are_are_refused():
+    with pytest.raises(InputError, match=r"1 to 2 with --augment flip\. Received: 6"):
+        plan(strategy="finetune", augment="flip", augment_views=6)
 
 
 def test_finetune_trains_the_head_first_and_then_block5_at_a_hundredth_of_the_rate():
@@ -59,7 +72,7 @@ def test_what_is_asked_for_is_kept_and_goes_to_the_last_phase():
         assert (phase.batch_size, phase.dropout, phase.patience, phase.average) == (7, 0.25, 2, 0.9)
         assert (phase.loss, phase.precision, phase.optimizer) == ("focal", "float32", "sgd")
         assert phase.label_smoothing == 0.1
-    _, (alone,) = plan(epochs=3, learning_rate=0.5)
+    _, (alone,) = plan(solver="keras", epochs=3, learning_rate=0.5)
     assert (alone.epochs, alone.learning_rate) == (3, 0.5)
 
 
@@ -70,8 +83,7 @@ def test_what_is_asked_for_is_kept_and_goes_to_the_last_phase():
         ({"views": 8}, "dihedral", 8),
         ({"views": 8, "augment": "none"}, "none", 1),
         ({"augment": "flip"}, "flip", 2),
-        ({"augment": "flip", "augment_views": 6}, "flip", 2),  # there are no more than two
-        ({"augment": "none", "augment_views": 6}, "none", 1),
+        ({"augment": "flip", "augment_views": 1}, "flip", 1),
         ({"augment": "photo"}, "photo", 4),
         ({"augment": "photo", "augment_views": 6}, "photo", 6),
         ({"augment": "dihedral", "augment_views": 4}, "dihedral", 4),
@@ -134,4 +146,5 @@ def test_resolving_twice_changes_nothing():
             config = resolved(RunConfig.from_options(strategy=strategy, views=views))
             assert resolved(config) == config
             assert config.training.augment != "auto"
-            assert 0 not in (config.training.epochs, config.training.learning_rate)
+            exact = strategy == "frozen"
+            assert (config.training.epochs == 0) == (config.training.learning_rate == 0) == exact

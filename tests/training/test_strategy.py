@@ -40,7 +40,9 @@ def image(pixels):
 
 def task(y=None, **options):
     """60 images of three classes; options as on the command line."""
-    plain = {"backbone": "vgg-tiny", "image_size": SIZE, "precision": "float32", "batch_size": 12}
+    plain = {"backbone": "vgg-tiny", "image_size": SIZE}
+    if {"strategy", "solver"} & options.keys() or options.get("head") == "vgg":
+        plain |= {"precision": "float32", "batch_size": 12}
     config = resolved(RunConfig.from_options(**plain | options))
     y = np.arange(60) % 3 if y is None else y
     scratch = config.training.strategy == "scratch"

@@ -15,6 +15,7 @@ from headstart.config import RunConfig
 from headstart.errors import GateError
 from headstart.training import trainer
 from headstart.training.checkpoint import Checkpoints, State
+from headstart.training.interrupt import Asked
 from headstart.training.phases import phases, resolved
 from headstart.training.sources import Examples, Vectors
 
@@ -77,7 +78,7 @@ def fit(folder, model, train, val=None, seed=0, on_epoch=len, deadline=np.inf, *
 
 def loop(folder, train, seed=0, state=None, model=None, deadline=np.inf, **changes):
     stage = trainer.Stage(model or linear(), phase(**changes), train, train, seed, deadline)
-    return trainer._Loop(stage, state or State(epoch=1), Checkpoints(folder))
+    return trainer._Loop(stage, state or State(epoch=1), Checkpoints(folder), Asked())
 
 
 # --- one step -------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ class Slow(Vectors):
         return super().batch(rows, view)
 
 
-@pytest.mark.parametrize(("left", "least", "most"), [(1e6, 50, 50), (-1.0, 0, 0), (3.0, 0, 30)])
+@pytest.mark.parametrize(("left", "least", "most"), [(1e6, 50, 50), (-1.0, 1, 1), (3.0, 1, 30)])
 def test_what_is_affordable_is_tried_and_undone(tmp_path, left, least, most):
     """Five batches of 20 ms an epoch: no more than 30 of them in 3 s. Weights, momenta, masks stay."""
     x, y = blobs(16)
@@ -481,18 +482,35 @@ def unbroken(finished):
 
 
 def test_stopped_after_every_single_step_it_ends_with_the_same_bits(tmp_path, unbroken):
-    """Two epochs of three steps and a validation each: asked to end in each of these eight places."""
+    """Two epochs of three steps each: asked to end in each of these six."""
     places = []
-    for _ in range(8):
+    for _ in range(6):
         with pytest.raises(SystemExit) as ended:
-            fit(tmp_path, deep(), hard(Terminating), **HARD)
+            fit(tmp_path, deep(), hard(Terminating), hard(), **HARD)
         assert ended.value.code == 143
         state = Checkpoints(tmp_path).load()[0]
         places.append((state.epoch, state.step))
 
     fit(tmp_path, deep(), hard(), **HARD)
 
-    assert places == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3), (3, 0)]
+    assert places == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    same(left(tmp_path), unbroken)
+
+
+def test_asked_in_validation_it_ends_before_the_answers_are_there(tmp_path, unbroken):
+    """With what the steps before it came to: nothing at first, the whole first epoch then."""
+    with pytest.raises(SystemExit):
+        fit(tmp_path, deep(), hard(), hard(Terminating), **HARD)
+    assert Checkpoints(tmp_path).load() is None
+
+    late = hard(Terminating)
+    vars(late.source)["asked"] = True
+    with pytest.raises(SystemExit):
+        fit(tmp_path, deep(), hard(), late, 0, lambda _: vars(late.source).pop("asked", None), **HARD)
+    state, _ = Checkpoints(tmp_path).load()
+    assert (state.epoch, state.step, [row["epoch"] for row in state.history]) == (1, 3, [0])
+
+    fit(tmp_path, deep(), hard(), **HARD)
     same(left(tmp_path), unbroken)
 
 
@@ -515,7 +533,7 @@ def test_ctrl_c_is_keyboard_interrupt_and_handlers_come_back(tmp_path, monkeypat
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path, linear(), hard(Terminating), epochs=1)
+        fit(tmp_path, linear(), hard(Terminating), hard(), epochs=1)
 
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert Checkpoints(tmp_path).load()[0].step == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import logging
 import os
 import sys
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -23,6 +25,15 @@ def backend() -> str:
 def has_backend() -> bool:
     """Whether the backend that Keras is to use is installed; nothing is imported to find out."""
     return backend() in BACKENDS and importlib.util.find_spec(backend()) is not None
+
+
+def backend_version() -> str:
+    """Name and version of the backend; nothing is imported to find out."""
+    names = {"tensorflow": ("tensorflow-cpu", "tensorflow"), "jax": ("jax",), "torch": ("torch",)}
+    for name in names.get(backend(), ()):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return f"{name} {importlib.metadata.version(name)}"
+    return backend()
 
 
 def require_backend() -> None:
@@ -66,7 +77,7 @@ def keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is float32 on a GPU too: the reference
-    os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")  # the same bits every time, see docs/decisions/0007
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # the same bits every time, see docs/decisions/0007
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a second shape of batches
     with _importing:
         return sys.modules["keras"] if _ready else _imported()

@@ -58,8 +58,9 @@ class EngineSpec:
 
     @property
     def version(self) -> str:
-        """The library's version."""
-        return importlib.metadata.version(self.library)
+        """The library's version, and for Keras its backend's."""
+        version = importlib.metadata.version(self.library)
+        return f"{version}, {framework.backend_version()}" if self.library == "keras" else version
 
 
 ENGINES = {

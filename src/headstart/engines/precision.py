@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.backbones.framework import backend, keras
+from headstart.config import Precision
 
-AMPERE = 8  # NVIDIA's compute capability from which on a GPU computes in bfloat16
+VOLTA, AMPERE = 7, 8  # NVIDIA's compute capabilities from which on float16 and bfloat16 are fast
 
 
-def training_precision(asked: str = "auto") -> str:
+def training_precision(asked: Precision = "auto") -> Precision:
     """Keras's name of the dtype policy: as asked, or what this hardware is faster in.
 
     Weights stay in float32 whatever the policy; half precision is for what is computed with them. On CPUs
@@ -18,7 +19,8 @@ def training_precision(asked: str = "auto") -> str:
     if asked != "auto":
         return asked
     if found := capabilities():
-        return "mixed_bfloat16" if min(found) >= AMPERE else "mixed_float16"
+        oldest = min(found)
+        return "mixed_bfloat16" if oldest >= AMPERE else "mixed_float16" if oldest >= VOLTA else "float32"
     return "mixed_bfloat16" if backend() == "tensorflow" and _cpu_has_bfloat16() else "float32"
 
 

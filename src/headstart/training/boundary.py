@@ -47,8 +47,10 @@ class Frozen:
         return [self.backbone.channels(tap) for tap in self.taps for _ in ("mean", "max")]
 
     def bytes(self, images: int, size: int) -> int:
-        """What the maps of so many images of `size` pixels take on disk."""
-        return 0 if self.boundary == "image" else images * 2 * prod(self.shape(size))
+        """What maps and features of so many images of `size` pixels take on disk."""
+        if self.boundary == "image":
+            return 0
+        return images * (2 * prod(self.shape(size)) + 4 * self.backbone.width(self.head, size))
 
     def shape(self, size: int) -> tuple[int, int, int]:
         """(H, W, C) of the map for images of `size` pixels."""
@@ -64,7 +66,14 @@ class Read:
     features: np.ndarray | None
 
 
-def read(frozen: Frozen, images: Sequence[Image], views: int, recipe: Recipe, budget: float) -> Read:
+def read(
+    frozen: Frozen,
+    images: Sequence[Image],
+    views: int,
+    recipe: Recipe,
+    budget: float,
+    reserved: float = 0.0,
+) -> Read:
     """Opens the source of `images` in so many views.
 
     Args:
@@ -73,13 +82,14 @@ def read(frozen: Frozen, images: Sequence[Image], views: int, recipe: Recipe, bu
         views: of each.
         recipe: how they are computed; it names the boundary.
         budget: bytes of disk that maps may take; beyond them they are computed for every step.
+        reserved: bytes of it that other images of this run take.
     """
     if frozen.boundary == "image":
         return Read(Pixels(images, recipe), None)
     keys = keys_of(images, views)
     wanted = [key for row in keys for key in row]
     folder = cache_dir() / "maps" / recipe.key
-    store = MapStore(folder, wanted, frozen.shape(recipe.image_size), budget)
+    store = MapStore(folder, wanted, frozen.shape(recipe.image_size), budget, reserved)
     if not store.fits:
         store.close()
         size = 2 * np.prod(store.shape) * len(wanted) / 1e9

@@ -24,6 +24,7 @@ class Estimate:
 
     Attributes:
         features: seconds for what lies below the boundary, with an empty cache.
+        test: seconds of the saved model's answers for the test images.
         epochs: how many.
         epoch: seconds of one of them, validation included.
         memory: bytes at the peak.
@@ -31,6 +32,7 @@ class Estimate:
     """
 
     features: float
+    test: float
     epochs: int
     epoch: float
     memory: float
@@ -39,7 +41,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """All of it."""
-        return self.features + self.epochs * self.epoch
+        return self.features + self.epochs * self.epoch + self.test
 
 
 def macs(spec: Backbone, size: int, boundary: str = "image") -> float:
@@ -67,13 +69,14 @@ def estimate(task: Task) -> Estimate:
     seconds = times.get(task.engine, 2 * whole / FLOPS)
     if config.training.strategy == "frozen":
         vectors = 4.0 * spec.width(head, size) * (shown + test * served)
-        return Estimate((shown + test * served) * seconds, 0, 0.0, BASE + vectors, vectors)
+        return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + vectors, vectors)
     phase = phases(config)[-1]
     frozen = phase.boundary != "image"
     numbers = spec.side(phase.boundary, size) ** 2 * spec.channels(phase.boundary) if frozen else 0
     direct = times.get("openvino", 2 * whole / FLOPS) / whole  # Keras's convolutions are direct ones too
     return Estimate(
-        features=(shown * frozen + test * served) * seconds,
+        features=shown * frozen * seconds,
+        test=test * served * seconds,
         epochs=phase.epochs,
         epoch=(STEP * train + val * served) * macs(spec, size, phase.boundary) * direct,
         memory=BASE + _trained(task, phase),
@@ -94,8 +97,7 @@ def _trained(task: Task, phase: Phase) -> float:
 def within(task: Task, limit: float) -> Task:
     """The task with as few views of each image as let the frozen part be computed in 60 % of `limit` seconds.
 
-    The steps get the rest. It depends on nothing but the task and what the engines were timed at, so that a
-    killed run goes on with the same number.
+    The steps get the rest. A killed run goes on with the number that ``run.json`` holds.
     """
     training = task.config.training
     if training.strategy == "frozen" or estimate(task).features <= 0.6 * limit or training.augment_views == 1:

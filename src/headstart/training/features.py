@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.framework import backend
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays, digest
 from headstart.config import Fit
@@ -93,7 +92,7 @@ def recipe(
     drawn = preset in ("photo", "strong")
     return Recipe(
         augment=preset if drawn or preset == "flip" else "",
-        augmentation=f"{AUGMENTATION}, Keras {ENGINES['keras'].version}, {backend()}" if drawn else "",
+        augmentation=f"{AUGMENTATION}, Keras {ENGINES['keras'].version}" if drawn else "",
         seed=seed if drawn else 0,
         flat=head == "vgg",
         boundary=boundary,

@@ -17,8 +17,10 @@ class Asked:
 
     signal: int = 0
 
-    def stop(self) -> None:
-        """Ends as the signal asks for: KeyboardInterrupt, or SystemExit with 143."""
+    def heed(self) -> None:
+        """Ends as a signal has asked for, if one has: by KeyboardInterrupt, or SystemExit with 143."""
+        if not self.signal:
+            return
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(EXIT[signal.Signals(self.signal)])

@@ -42,12 +42,14 @@ class Journal:
         return now + part * (self.deadline - now)
 
     def write(self, history: History) -> None:
-        """Replaces ``history.csv``, and shows the last row to TensorBoard."""
+        """Replaces ``history.csv``, and shows the last row to TensorBoard; of an exact solution every row."""
         import pandas as pd
 
         write_text(self.run.history, pd.DataFrame(history).to_csv(index=False))
         if self.tensorboard:
-            _show(self.run.root / "tensorboard", history[-1], len(history))
+            exact = history[-1]["phase"] == "lbfgs"
+            for step in range(0 if exact else len(history) - 1, len(history)):
+                _show(self.run.tensorboard, history[step], step + 1)
 
 
 def require_tensorboard() -> None:

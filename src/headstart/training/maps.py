@@ -38,11 +38,19 @@ class MapStore:
         wanted: keys, (SHA-256, variant).
         shape: (H, W, C) of a map.
         budget: most bytes of all maps of all runs; the least recently used go first.
+        reserved: bytes of it that other images of this run take.
     """
 
-    def __init__(self, folder: Path, wanted: Iterable[bytes], shape: tuple[int, ...], budget: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Iterable[bytes],
+        shape: tuple[int, ...],
+        budget: float,
+        reserved: float = 0.0,
+    ) -> None:
         _allow_open_files()
-        self.folder, self.shape, self.budget = folder, shape, budget
+        self.folder, self.shape, self.budget, self.reserved = folder, shape, budget, reserved
         self.wanted = set(wanted)
         self.features: dict[bytes, np.ndarray] = {}
         self.places: dict[bytes, tuple[int, int]] = {}  # descriptor and offset of each map
@@ -63,7 +71,7 @@ class MapStore:
         size = 2 * int(np.prod(self.shape))
         self.folder.mkdir(parents=True, exist_ok=True)
         free = max(0, shutil.disk_usage(self.folder).free - SPARE)
-        return len(self.wanted) * size <= self.budget and len(self.missing) * size <= free
+        return len(self.wanted) * size + self.reserved <= self.budget and len(self.missing) * size <= free
 
     def fill(self, computed: Iterator[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
         """Keeps (key, features, map) as they come; what an interrupt cuts short is written too."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from headstart.backbones import specs
-from headstart.config import RunConfig, TrainConfig
+from headstart.config import Precision, RunConfig, Solver, TrainConfig
 from headstart.errors import InputError, sentence
+from headstart.training.augment import distinct
 
 UNFREEZE = {"frozen": "", "finetune": "block5", "scratch": "all"}
 EPOCHS = {"frozen": 100, "finetune": 12, "scratch": 60}
 LEARNING_RATES = {"finetune": 1e-4, "scratch": 1e-3}
 HEAD_RATES = {"taps": 1e-2, "gap": 1e-2, "vgg": 1e-3}
+STEPWISE = (
+    "time_limit", "epochs", "batch_size", "optimizer", "learning_rate", "warmup", "weight_decay", "clip_norm",
+    "label_smoothing", "dropout", "patience", "average", "loss", "mix", "precision",
+)  # fmt: skip
+"""Options that say how steps are taken."""
+
 VIEWS = {"none": 1, "flip": 2, "photo": 4, "dihedral": 8, "strong": 8}
 """Variants of an image where nobody asked for a number: what a cache holds and training makes use of."""
 
@@ -43,7 +50,7 @@ class Phase:
     loss: str
     augment: str
     mix: str
-    precision: str
+    precision: Precision
 
 
 def resolved(config: RunConfig) -> RunConfig:
@@ -63,19 +70,21 @@ def resolved(config: RunConfig) -> RunConfig:
     if strategy == "frozen" and training.mix == "cutmix":
         _contradiction("--mix cutmix cuts maps, of which --strategy frozen trains none.")
     head = model.head if model.head != "auto" else "taps" if strategy == "frozen" else "gap"
+    solver: Solver = "keras" if head == "vgg" else training.solver
     augment = training.augment
     if augment == "auto":
         augment = "dihedral" if model.views == 8 else "none"
+    exact = strategy == "frozen" and solver == "lbfgs"
+    if exact:
+        _require_steps(training)
     training = replace(
         training,
         unfreeze=training.unfreeze if training.unfreeze != "auto" else UNFREEZE[strategy],
-        epochs=training.epochs or EPOCHS[strategy],
-        learning_rate=training.learning_rate or LEARNING_RATES.get(strategy, HEAD_RATES[head]),
+        epochs=0 if exact else training.epochs or EPOCHS[strategy],
+        learning_rate=0.0 if exact else training.learning_rate or _rate(strategy, head),
         augment=augment,
-        augment_views=VIEWS[augment]
-        if augment in ("none", "flip")
-        else training.augment_views or VIEWS[augment],
-        solver="keras" if head == "vgg" else training.solver,
+        augment_views=_views(augment, training.augment_views),
+        solver=solver,
     )
     config = replace(config, model=replace(model, head=head), training=training)
     if strategy != "frozen":
@@ -86,6 +95,29 @@ def resolved(config: RunConfig) -> RunConfig:
                 "--mix blends the maps that are trained on, and --head taps reads frozen ones too."
             )
     return config
+
+
+def _require_steps(training: TrainConfig) -> None:
+    """Refuses what only training in steps could honour, where the head is solved exactly."""
+    for name in STEPWISE:
+        if getattr(training, name) != getattr(TrainConfig(), name):
+            option = "--" + name.replace("_", "-")
+            line = f"{option} is for training in steps, and this head is solved exactly."
+            remedy = "Leave it out, or add --solver keras or --strategy finetune."
+            raise InputError(sentence(line, received=getattr(training, name), remedy=remedy))
+
+
+def _rate(strategy: str, head: str) -> float:
+    return LEARNING_RATES.get(strategy, HEAD_RATES[head])
+
+
+def _views(preset: str, asked: int) -> int:
+    """Variants of each image: as asked, where the preset has so many."""
+    views = distinct(preset, asked or VIEWS[preset])
+    if asked > views:
+        allowed = f"1 to {views} with --augment {preset}"
+        raise InputError(sentence("There are no more variants.", allowed=allowed, received=asked))
+    return views
 
 
 def phases(config: RunConfig) -> tuple[Phase, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,11 @@ class Source(Protocol):
 
     def batch(self, rows: np.ndarray, view: int) -> Inputs:
         """The inputs of the images in `rows`, all in the same variant; the same ones every time."""
+
+
+def fed(inputs: Inputs) -> Any:
+    """Inputs in the form that Keras takes."""
+    return list(inputs) if len(inputs) > 1 else inputs[0]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from headstart.training.features import Image, Recipe
 from headstart.training.head import scaling
 from headstart.training.journal import History, Journal
 from headstart.training.phases import Phase, phases
-from headstart.training.sources import Examples, Source, Vectors
+from headstart.training.sources import Examples, Source, Vectors, fed
 
 
 @dataclass(frozen=True)
@@ -109,27 +109,29 @@ def fit(task: Task, journal: Journal) -> Trained:
 def _frozen(task: Task, journal: Journal) -> Trained:
     """The head alone, on features of a network that stays as it is."""
     with timed(journal.clock, "features"):
-        (train, val, test), reference = _features(task)
+        train, val, test = _features(task, "val", "test")
     with timed(journal.clock, "head"):
         head, state = _fit_head(task, train, val, journal)
     last = task.backbone.last_pool if task.config.model.head == "vgg" else task.backbone.last_map
-    return Trained(task.arrays | head, last, state.history, state.chosen, reference, test)
+    return Trained(task.arrays | head, last, state.history, state.chosen, train[:, :1], test)
 
 
-def _features(task: Task) -> tuple[list[np.ndarray], np.ndarray]:
-    """Of train in the views to train on, of val and test in those to serve with; of train as it is."""
+def _features(task: Task, *served: str) -> list[np.ndarray]:
+    """Of train in the views to train on, and of the splits `served` in those to serve with."""
     model, training = task.config.model, task.config.training
     counted = training.augment in ("none", "dihedral")
-    served = task.recipe()
+    recipe = task.recipe()
     if counted and training.augment_views == model.views:
-        x = _extract(task, task.images, served, model.views)
-        found = [x[task.split == name] for name in ("train", "val", "test")]
-        return found, found[0][:, :1]
-    recipe = served if counted else task.recipe(training.augment)
-    train = _extract(task, task.of("train")[0], recipe, training.augment_views)
-    rest = _extract(task, [*task.of("val")[0], *task.of("test")[0]], served, model.views)
-    held = int((task.split == "val").sum())
-    return [train, rest[:held], rest[held:]], train[:, :1]
+        splits = ("train", *served)
+        kept = np.isin(task.split.astype(str), splits)
+        images = [image for image, wanted in zip(task.images, kept, strict=True) if wanted]
+        x = _extract(task, images, recipe, model.views)
+        return [x[task.split[kept] == name] for name in splits]
+    varied = recipe if counted else task.recipe(training.augment)
+    found = [_extract(task, task.of("train")[0], varied, training.augment_views)]
+    rest = _extract(task, [image for name in served for image in task.of(name)[0]], recipe, model.views)
+    ends = np.cumsum([int((task.split == name).sum()) for name in served])
+    return [*found, *np.split(rest, ends[:-1])]
 
 
 def _extract(task: Task, images: list[Image], recipe: Recipe, views: int) -> np.ndarray:
@@ -162,6 +164,7 @@ def _fit_head_by_steps(
         Examples(Vectors(val), np.arange(len(val)), task.of("val")[1], np.ones(len(val)), val.shape[1]),
     )
     state = _run(task, above, phase, 0, examples, State(), journal)
+    state.chosen = {"epoch": float(state.best_epoch)}
     found = classifier.trained_arrays(above)
     return (scale.folded(found, layer) if scale else found), state
 
@@ -206,8 +209,8 @@ def _deep(task: Task, journal: Journal) -> Trained:
     (train, y), (val, y_val) = task.of("train"), task.of("val")
     with timed(journal.clock, "features"):  # validation first: it is read in every epoch
         judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", phase.boundary), budget)
-        left = budget - frozen.bytes(len(val) * model.views, task.config.data.image_size)
-        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), left)
+        taken = frozen.bytes(len(val) * model.views, task.config.data.image_size)
+        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), budget, taken)
     examples = (
         Examples(read.source, np.arange(len(train)), y, task.training_weight(), phase.views),
         Examples(judged.source, np.arange(len(val)), y_val, np.ones(len(val)), model.views),
@@ -244,7 +247,7 @@ def _beginning(
     if len(plan) == 1:
         return *_untrained_head(task, None), State()
     if train is None or val is None:
-        (train, val, _), _ = _features(task)
+        train, val = _features(task, "val")
     saved = journal.checkpoints.load()
     if saved and saved[0].phase == len(plan) - 1:
         return *_untrained_head(task, train), State()
@@ -279,7 +282,7 @@ def features_above(
         parts = []
         for start in range(0, len(rows), trainer.JUDGED):
             x = source.batch(rows[start : start + trainer.JUDGED], view)
-            parts.append(np.asarray(above.predict_on_batch(list(x) if len(x) > 1 else x[0]), np.float32))
+            parts.append(np.asarray(above.predict_on_batch(fed(x)), np.float32))
         found.append(np.concatenate(parts))
     return np.stack(found, axis=1)
 

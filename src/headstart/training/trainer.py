@@ -22,10 +22,10 @@ from headstart.progress import Bar, bar
 from headstart.training import optimizer as optimizers
 from headstart.training.checkpoint import Checkpoints, State, Tensors
 from headstart.training.head import calibrated_losses, clearly_worse, cross_entropy
-from headstart.training.interrupt import deferred
+from headstart.training.interrupt import Asked, deferred
 from headstart.training.mixing import mix
 from headstart.training.phases import Phase
-from headstart.training.sources import Examples
+from headstart.training.sources import Examples, fed
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints inside an epoch
 JUDGED = 64  # images in a batch of validation
@@ -66,24 +66,20 @@ def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) 
         GateError: the loss is no number any more.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM; the step that was under way is saved.
     """
-    loop = _Loop(stage, state, checkpoints)
     with deferred() as asked:
+        loop = _Loop(stage, state, checkpoints, asked)
         loop.begin(tensors)
-        for _ in loop.steps_to_go():
-            if asked.signal:
-                loop.save()
-                asked.stop()
+        loop.run()
         loop.end()
-        if asked.signal:
-            asked.stop()
+        asked.heed()
     return loop.state
 
 
 class _Loop:
     """A phase under way."""
 
-    def __init__(self, stage: Stage, state: State, checkpoints: Checkpoints) -> None:
-        self.stage, self.state, self.checkpoints = stage, state, checkpoints
+    def __init__(self, stage: Stage, state: State, checkpoints: Checkpoints, asked: Asked) -> None:
+        self.stage, self.state, self.checkpoints, self.asked = stage, state, checkpoints, asked
         self.model, self.phase = stage.model, stage.phase
         self.classes = self.model.output.shape[-1]
         self.steps = math.ceil(len(stage.train.rows) / self.phase.batch_size)
@@ -105,13 +101,13 @@ class _Loop:
             self.state.epoch = 1
             self.save()
 
-    def steps_to_go(self) -> Iterator[None]:
+    def run(self) -> None:
         """Trains step by step until no further epoch is to begin."""
         state, images = self.state, len(self.stage.train.rows)
         done = max(0, state.epoch - 1) * images + state.step * self.phase.batch_size
         with bar(self._title(), state.epochs * images, done, narrow=True) as progress:
             while not self._over():
-                yield from self._epoch(progress)
+                self._epoch(progress)
 
     def _over(self) -> bool:
         state, patience = self.state, self.phase.patience
@@ -124,7 +120,7 @@ class _Loop:
     def _title(self) -> str:
         return f"Epoch {min(self.state.epoch, self.state.epochs)}/{self.state.epochs}"
 
-    def _epoch(self, progress: Bar) -> Iterator[None]:
+    def _epoch(self, progress: Bar) -> None:
         """The steps that this epoch still lacks, and validation at its end."""
         state = self.state
         start = time.monotonic() - state.seconds
@@ -136,9 +132,10 @@ class _Loop:
             self._require_finite(self._sum(), x, "the sum of the weights")
             self._count(logs, weight)
             progress.advance(len(y), _words("", self._means()), self._title())
-            yield
-            if time.monotonic() - self.saved > SAVE_EVERY:
+            if self.asked.signal or time.monotonic() - self.saved > SAVE_EVERY:
                 self.save()
+            self.asked.heed()
+        self.save()  # validation may take long, and hears signals too
         row = self._judge(self._means())
         if self.phase.boundary != "features":  # a head's epochs are over too soon to be read
             progress.line(
@@ -146,7 +143,7 @@ class _Loop:
             )
         state.epoch, state.step, state.seconds, state.sums = state.epoch + 1, 0, 0.0, [0.0] * 4
         self.save()
-        yield
+        self.asked.heed()
 
     def _count(self, logs: dict[str, Any], weight: np.ndarray) -> None:
         """Adds a step's loss, a mean over images, and its accuracy, one over their weights."""
@@ -193,7 +190,7 @@ class _Loop:
         if phase.mix != "none":
             blended, y, weight = mix(phase.mix, x[0], y, weight, self._rng(epoch, step + 1))
             x = (blended, *x[1:])
-        return _fed(x), y, weight
+        return fed(x), y, weight
 
     def _rng(self, *place: int) -> np.random.Generator:
         return np.random.default_rng([self.stage.seed, self.state.phase, *place])
@@ -249,7 +246,7 @@ class _Loop:
             **(logs or {"loss": None, "accuracy": None}),
             "val_loss": cross_entropy(logits, val.y),
             "val_accuracy": float((logits.argmax(axis=1) == val.y).mean()),
-            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "learning_rate": float(keras().ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": round(state.seconds + time.monotonic() - start, 3),  # steps and validation
             "val_calibrated_loss": loss,
         }
@@ -272,6 +269,7 @@ class _Loop:
         total = np.zeros((len(val.rows), self.classes))
         jobs = self._questions()
         for (start, _), x in zip(jobs, ahead(self._asked, jobs, window=4), strict=True):
+            self.asked.heed()
             total[start : start + JUDGED] += np.asarray(self.model.predict_on_batch(x), np.float64)
         return total / val.views
 
@@ -283,7 +281,7 @@ class _Loop:
     def _asked(self, question: tuple[int, int]) -> Any:
         start, view = question
         val = self.stage.val
-        return _fed(val.source.batch(val.rows[start : start + JUDGED], view))
+        return fed(val.source.batch(val.rows[start : start + JUDGED], view))
 
     # --- Keras -------------------------------------------------------------------------------------
 
@@ -309,7 +307,10 @@ class _Loop:
         self.lowest = tensors["lowest"]
 
     def _affordable(self) -> int:
-        """Epochs that the time left allows, by a step and a batch of validation, timed and undone."""
+        """Epochs that the time left allows, by a step and a batch of validation, timed and undone.
+
+        None are enough for the phase that begins from a trained head; what begins at random needs one.
+        """
         before = [(variable, _array(variable)) for _, _, variable in self._variables()]
         questions = self._questions()
         step = question = 0.0
@@ -323,16 +324,13 @@ class _Loop:
         for variable, value in before:
             variable.assign(value.reshape(variable.shape))
         left = self.stage.deadline - time.monotonic()
-        return max(0, min(self.phase.epochs, int(left / (step * self.steps + question * len(questions)))))
+        fitting = int(left / (step * self.steps + question * len(questions)))
+        return max(0 if self.phase.name == "top" else 1, min(self.phase.epochs, fitting))
 
 
 def _words(prefix: str, logs: dict[str, Any]) -> str:
     name, loss, accuracy = prefix.replace("_", " "), logs[f"{prefix}loss"], logs[f"{prefix}accuracy"]
     return f"{name}loss {loss:.4f} accuracy {accuracy:.1%}"
-
-
-def _fed(x: tuple[np.ndarray, ...]) -> Any:
-    return list(x) if len(x) > 1 else x[0]
 
 
 def _array(variable: Any) -> np.ndarray:
