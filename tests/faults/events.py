@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 SHARD = re.compile(r"[0-9a-f]{32}(\.safetensors)")
+BEST = re.compile(r"(best-\d+)-\d+")
 TEMPORARY = re.compile(r"\.(.+?)\.[a-z0-9_]{8}")
 
 
@@ -48,8 +49,12 @@ class Fault:
 
 
 def final_name(path: Any) -> str:
-    """The name that a temporary file is going to have; a shard of the cache is ``shard.safetensors``."""
-    name = SHARD.sub(r"shard\1", Path(path).name)
+    """The name that a temporary file is going to have, less hashes and numbers of epochs.
+
+    >>> final_name(".best-1-14.safetensors.x0rq_z81")
+    'best-1.safetensors'
+    """
+    name = BEST.sub(r"\1", SHARD.sub(r"shard\1", Path(path).name))
     found = TEMPORARY.fullmatch(name)
     return found[1] if found else name
 
@@ -114,7 +119,7 @@ class Events:
             (Path, "unlink", "remove"), (shutil, "rmtree", "remove"), (Path, "read_bytes", "read"),
         ):  # fmt: skip
             self.around(owner, attribute, what, lambda path, *_, **__: final_name(path))
-        self.around(tempfile, "mkstemp", "create", lambda prefix, **_: prefix.strip("."))
+        self.around(tempfile, "mkstemp", "create", lambda prefix, **_: final_name(prefix.strip(".")))
         self.around(pq, "write_table", "write", lambda _, path: final_name(path))
 
     def _halves(self) -> None:
@@ -141,8 +146,10 @@ def _do(fault: Fault, subject: Any) -> None:
     elif fault.does == "stall":
         time.sleep(fault.number)
     elif fault.does == "keep":
-        run = next(p for p in subject.parents if (p / "checkpoints").exists())
-        shutil.copytree(run / "checkpoints", os.environ["KEPT"], ignore=lambda *_: {subject.name})
+        run = next(p for p in subject.parents if (p / "run.json").exists())
+        Path(os.environ["KEPT"]).mkdir()
+        for path in (run / "checkpoints").glob("[!.]*"):
+            shutil.copy(path, os.environ["KEPT"])
     elif fault.does == "fill":
         folder = next(p for p in subject.parents if (p / "here").exists())
         room = max(0, shutil.disk_usage(folder).free - int(fault.number))

@@ -323,3 +323,39 @@ def test_killed_while_it_is_taken_over_it_is_still_a_run_to_take_over(lab, kille
 def test_moved_with_its_images_it_goes_on(lab, killed):
     """Where the folders lie is none of the run's business."""
     goes_on(lab, copied(lab, killed), "moved")
+
+
+# --- what is broken or gone ---------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", ["last.safetensors", "best"])
+def test_a_damaged_checkpoint_is_refused_and_begins_anew_as_the_line_says(lab, killed, name):
+    place = copied(lab, killed)
+    path = next((place.run / "checkpoints").glob(f"{name}*"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    ended = lab.train(place)
+
+    assert ended.code == 2, ended.screen
+    assert "The checkpoint is damaged." in ended.line
+    assert "remove the folder `checkpoints`" in ended.line
+    shutil.rmtree(place.run / "checkpoints")
+    goes_on(lab, place, name)
+
+
+@pytest.mark.faults
+def test_it_goes_on_with_the_engine_it_began_with(lab):
+    """Which one is the fastest is measured once and remembered; what is remembered may get lost."""
+    place = lab.place("exact head", "--engine", "auto")
+    assert lab.train(place, Fault("after lbfgs")).code == -signal.SIGKILL
+    record = next((place.folder / "cache" / "engines").glob("*.json"))
+    measured = json.loads(record.read_text())
+    others = [name for name in measured["seconds_per_image"] if name != measured["engine"]]
+    record.write_text(json.dumps(measured | {"engine": others[0]}))
+
+    assert lab.train(place).code == 0
+
+    assert json.loads((place.run / "run.json").read_text())["engine"]["name"] == measured["engine"]

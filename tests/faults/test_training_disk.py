@@ -18,15 +18,13 @@ REFUSED = "headstart: The system refused: "
 OFFSETS = [("finetune", "last.safetensors", 5 + 2 * i, i / 9) for i in range(10)]
 """Plan, file, which of them, and the share of its bytes after which there is no more space."""
 OFFSETS += [("finetune", "last.safetensors", 1, 0.5), ("scratch", "last.safetensors", 9, 1e-4)]
-OFFSETS += [
-    ("finetune", f"best-{best}.safetensors", 1, share) for best in ("0-1", "1-0") for share in (0, 0.7)
-]
+OFFSETS += [("finetune", f"best-{phase}.safetensors", 1, share) for phase in (0, 1) for share in (0, 0.7)]
 OFFSETS += [("exact head", "history.csv", 1, 0.3), ("scratch", "history.csv", 3, 0.9)]
 OFFSETS += [("finetune", "run.json", 2, 0.5), ("finetune", "weights.safetensors", 1, 0.99)]
 
 OTHERS = [
     ("before create last.safetensors", 9, errno.EACCES, f"{REFUSED}Permission denied."),
-    ("before create best-1-1.safetensors", 1, errno.EROFS, f"{REFUSED}Read-only file system."),
+    ("before create best-1.safetensors", 2, errno.EROFS, f"{REFUSED}Read-only file system."),
     ("half write last.safetensors", 12, errno.EIO, f"{REFUSED}Input/output error."),
     ("before sync last.safetensors", 17, errno.EIO, f"{REFUSED}Input/output error."),
     ("before sync checkpoints", 11, errno.EIO, f"{REFUSED}Input/output error."),
