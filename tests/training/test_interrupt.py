@@ -94,3 +94,29 @@ def test_in_another_thread_nothing_is_changed():
     thread.join()
 
     assert found == [(0, before)]
+
+
+SWALLOWS = """
+import signal, time
+from headstart.training.interrupt import came, deferred, raised
+raised()
+for does in (lambda: signal.raise_signal(signal.SIGTERM), lambda: time.sleep(60)):
+    try:
+        does()
+    except BaseException as error:
+        print(type(error).__name__, flush=True)  # and nothing else, as C++ code may do
+assert came() == signal.SIGTERM
+time.sleep(2)
+print("no more", flush=True)
+with deferred():
+    print("not reached", flush=True)
+"""
+
+
+def test_an_exception_that_was_swallowed_comes_again_until_it_is_heeded():
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWS], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.stdout.splitlines() == ["SystemExit", "SystemExit", "no more"]
+    assert (done.returncode, done.stderr) == (143, "")

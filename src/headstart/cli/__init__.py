@@ -17,9 +17,7 @@ import cyclopts
 from headstart import __version__
 from headstart.cli import cache, data, demo, doctor, evaluate, predict, train
 from headstart.errors import HeadstartError, InputError, printable, sentence
-
-INTERRUPTED = 130
-TERMINATED = 143
+from headstart.training import interrupt
 
 app = cyclopts.App(
     name="headstart",
@@ -39,12 +37,12 @@ app.command(doctor.doctor)
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command and exits: 0 done, 1 gate, 2 wrong input, 130 interrupted, 143 terminated."""
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.raised()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding has not
             stream.reconfigure(errors="backslashreplace")
     code = _run(sys.argv[1:] if arguments is None else arguments)
-    if code == INTERRUPTED:
+    if code in interrupt.EXIT.values():
         # Where the interrupt came through C code that runs Python (an import), the interpreter would end
         # itself by the signal although it was handled here.
         sys.stderr.flush()
@@ -59,17 +57,36 @@ def _run(arguments: list[str]) -> int:
         if sys.stdout:
             sys.stdout.flush()
         return int(result or 0)
-    except HeadstartError as error:
+    except BaseException as error:
+        if number := interrupt.came() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0):
+            return _ended(number)  # whatever C code has made of it
+        code = _explained(error)
+        if code is None:
+            raise
+        return code
+    finally:
+        interrupt.came()
+
+
+def _ended(number: int) -> int:
+    code = interrupt.EXIT[signal.Signals(number)]
+    if number == signal.SIGINT:
+        _say("Interrupted. The same command goes on where it stopped.", code)
+    return code
+
+
+def _explained(error: BaseException) -> int | None:
+    """Says in one line what went wrong, and returns the exit code; None for what nobody foresaw."""
+    if isinstance(error, HeadstartError):
         return _say(str(error), error.exit_code)
-    except cyclopts.CycloptsError as error:
+    if isinstance(error, cyclopts.CycloptsError):
         return _say(_reworded(error), 2)
-    except KeyboardInterrupt:
-        return _say("Interrupted. The same command goes on where it stopped.", INTERRUPTED)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing
         return 0
-    except OSError as error:
+    if isinstance(error, OSError):
         return _say(_system(error), 2)
+    return None
 
 
 def _config_files(arguments: list[str]) -> list[Any]:
@@ -88,10 +105,6 @@ def _config_files(arguments: list[str]) -> list[Any]:
 def _say(line: str, code: int) -> int:
     print(f"headstart: {printable(line)}", file=sys.stderr)
     return code
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise SystemExit(TERMINATED)
 
 
 def _reworded(error: cyclopts.CycloptsError) -> str:

@@ -1,15 +1,59 @@
-"""Ctrl-C and SIGTERM between two steps instead of inside one, so that a checkpoint can be written first."""
+"""Ctrl-C and SIGTERM: an exception that gets through, or a note that is heeded between two steps of training.
+
+C++ code that runs Python code, as TensorFlow does while it traces a graph, may swallow an exception or turn
+it into another one. So `raised` raises it again until the command has ended.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+AGAIN = 0.5  # seconds
+_first: list[int] = []  # the signal that has asked for the end
+
+
+def raised() -> None:
+    """From now on a signal becomes KeyboardInterrupt, or SystemExit with 143, again and again."""
+    for number in (*EXIT, *_timer()):
+        signal.signal(number, _raise)
+    sys.unraisablehook = _unraisable
+
+
+def came() -> int:
+    """The signal that has asked for the end, or 0; it isn't raised any more."""
+    if _first and _timer():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return _first[0] if _first else 0
+
+
+def _timer() -> list[int]:
+    return [signal.SIGALRM] if hasattr(signal, "setitimer") else []
+
+
+def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Python calls it
+    _first.append(number if number in EXIT else signal.SIGTERM)
+    if _timer():
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    _end(_first[0])
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Says nothing of an exception that is lost in a destructor, say: it will be raised again."""
+    if not _first or not issubclass(lost.exc_type, (KeyboardInterrupt, SystemExit)):
+        sys.__unraisablehook__(lost)
+
+
+def _end(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(EXIT[signal.Signals(number)])
 
 
 class Asked:
@@ -19,11 +63,8 @@ class Asked:
 
     def heed(self) -> None:
         """Ends as a signal has asked for, if one has: by KeyboardInterrupt, or SystemExit with 143."""
-        if not self.signal:
-            return
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(EXIT[signal.Signals(self.signal)])
+        if self.signal:
+            _end(self.signal)
 
 
 @contextmanager
@@ -42,6 +83,8 @@ def deferred() -> Iterator[Asked]:
             os._exit(EXIT[signal.Signals(number)])
         asked.signal = number
 
+    if number := came():  # and was swallowed
+        _end(number)
     before = {number: signal.signal(number, note) for number in EXIT}
     try:
         yield asked
