@@ -86,7 +86,9 @@ def test_best_weights_stay_as_long_as_a_saved_state_names_them(checkpoints):
 
 
 def refused(read, path):
-    with pytest.raises(InputError, match=r"damaged\. Received: .* begin again with --force\.") as error:
+    with pytest.raises(
+        InputError, match=r"damaged\. Received: .* remove the folder `checkpoints`: "
+    ) as error:
         read()
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)

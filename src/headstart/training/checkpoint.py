@@ -139,6 +139,6 @@ def _damaged(path: Path) -> InputError:
         sentence(
             "The checkpoint is damaged.",
             received=str(path),
-            remedy="Restore it, or begin again with --force.",
+            remedy="Restore it, or remove the folder `checkpoints`: the same command then begins anew.",
         )
     )
