@@ -36,6 +36,7 @@ MOMENTS = [
     ("finetune", "before step", 8),
     ("finetune", "after step", 24),
     ("scratch", "before judging", 3),
+    ("finetune", "before judging", 9),
     ("bfloat16", "before answers", 20),
     ("finetune", "after end", 1),
     ("finetune", "before phase", 2),
@@ -55,12 +56,13 @@ MOMENTS = [
     ("finetune", "before evaluation", 1),
     ("scratch", "before write predictions.parquet", 1),
     ("finetune", "half write run.json", 2),
-    ("exact head", "before rename run.json", 2),
-    ("finetune", "after rename run.json", 2),
+    ("finetune", "half write run.json", 3),
+    ("exact head", "before rename run.json", 3),
+    ("finetune", "after rename run.json", 3),
     ("finetune", "before report", 1),
     ("finetune", "before remove checkpoints", 2),
 ]
-SAMPLE = [MOMENTS[i] for i in (1, 10, 14, 21, 28, 37)]
+SAMPLE = [MOMENTS[i] for i in (1, 10, 18, 21, 29, 39)]
 
 
 @pytest.mark.parametrize(

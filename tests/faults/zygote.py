@@ -21,7 +21,7 @@ LATEST = 300  # seconds after which a child is taken to hang
 HEAVY = """
     pandas pyarrow.parquet scipy.optimize scipy.special sklearn.linear_model sklearn.utils.class_weight
     sklearn.metrics matplotlib.pyplot seaborn cv2 faiss ncnn h5py jinja2 rich.progress safetensors.numpy
-    headstart.cli headstart.stages headstart.data.prepare headstart.report.render
+    headstart.cli headstart.pipeline headstart.stages headstart.data.prepare headstart.report.render
     headstart.training.random_layers headstart.engines.keras_engine headstart.engines.ncnn_engine
 """.split()
 
