@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -123,6 +125,18 @@ class Zygote:
 
     def close(self) -> None:
         self.process.communicate()
+
+
+def send(child: int, plan: Iterable[tuple[Callable[[], object], int]]) -> None:
+    """Sends signals to a child, each when its wait is over; never to another that has its number since."""
+    with suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(child)
+        try:
+            for wait, number in plan:
+                wait()
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
 
 
 @dataclass

@@ -9,19 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 from tests.faults.events import Fault
-from tests.faults.lab import PLANS, Place, leftovers, outcome
+from tests.faults.lab import PLANS, Place, leftovers, outcome, send
 
 MOMENTS = [
     # The checkpoint, in the middle of an epoch; the best weights; the history.
     ("finetune", "before write last.safetensors", 14),
-    ("finetune", "half write last.safetensors", 20),
-    ("finetune", "before sync last.safetensors", 25),
-    ("finetune", "before rename last.safetensors", 22),
-    ("finetune", "after rename last.safetensors", 27),
+    ("finetune", "half write last.safetensors", 31),
+    ("finetune", "before sync last.safetensors", 40),
+    ("finetune", "before rename last.safetensors", 35),
+    ("finetune", "after rename last.safetensors", 45),
     ("finetune", "half write last.safetensors", 1),
     ("dense head", "before remove best-0.safetensors", 2),
     ("finetune", "before write best-1.safetensors", 2),
@@ -139,10 +138,4 @@ def goes_on(lab, place: Place, what: object) -> None:
 
 def after(seconds: float, number: int) -> Callable[[int], None]:
     """Sends a signal to a child when so much time has gone by."""
-
-    def send(child: int) -> None:
-        time.sleep(seconds)
-        with suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    return send
+    return lambda child: send(child, [(lambda: time.sleep(seconds), number)])

@@ -6,15 +6,14 @@ With them, that early stopping ends an interrupted run where it ends an unbroken
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import time
-from contextlib import suppress
+from functools import partial
 
 import pytest
 from tests.faults.events import Fault
-from tests.faults.lab import PLANS, Place
+from tests.faults.lab import PLANS, Place, send
 from tests.faults.test_training_kill import goes_on
 
 GRACE = 10  # seconds that `docker stop` allows; most ends take well under one
@@ -88,14 +87,13 @@ def best_epoch(place: Place) -> float:
 def signals(place: Place, times, sent: list[float], moment: str = "before preparing", nth: int = 1):
     """Sends signals to a child, (seconds, signal) each after its last moment `moment`, and notes when."""
 
-    def send(child: int) -> None:
-        while place.moments[moment] < nth:
+    def wait(seconds: float) -> None:
+        latest = time.monotonic() + 60
+        while place.moments[moment] < nth and time.monotonic() < latest:
             time.sleep(0.002)
-        start = time.monotonic()
-        for seconds, number in times:
-            time.sleep(max(0, start + seconds - time.monotonic()))
-            sent.append(time.monotonic())
-            with suppress(ProcessLookupError):
-                os.kill(child, number)
+        begun.append(time.monotonic())
+        time.sleep(max(0, begun[0] + seconds - time.monotonic()))
+        sent.append(time.monotonic())
 
-    return send
+    begun: list[float] = []
+    return lambda child: send(child, [(partial(wait, seconds), number) for seconds, number in times])
