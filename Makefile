@@ -55,7 +55,7 @@ bench-data: install ## images a second of decode + fit, beside OpenCV, Pillow, T
 bench-scaled: install ## what decoding JPEGs at a fraction does to accuracy
 	@$(BIN)/python benchmarks/bench_scaled.py
 
-bench-training: install ## whole trainings beside Keras and PyTorch: seconds, memory; over an hour
+bench-training: install ## whole trainings beside Keras and PyTorch: seconds, memory; three hours
 	@$(BIN)/python benchmarks/bench_training.py
 
 # Of the extras all but `gpu`, which excludes `cpu`.

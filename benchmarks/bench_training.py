@@ -1,6 +1,6 @@
 """Whole trainings, each in a process of its own, beside Keras's and PyTorch's on the same files.
 
-    python benchmarks/bench_training.py                    three repeats; over an hour on two cores
+    python benchmarks/bench_training.py                    three repeats; three hours on two cores
     python benchmarks/bench_training.py --only a           frozen VGG16; `--only b`: fine-tuning of block5
     python benchmarks/bench_training.py --memory           also the peak memory of all of ELPV in eight views
     python benchmarks/bench_training.py --develop          few small images, nothing is written
@@ -8,7 +8,7 @@
 512 training and 128 validation images of ELPV, as many sound as defective, lie as files in class folders, and
 everyone begins with the same ImageNet weights. Ours also evaluates 32 test images, proves the saved model
 and writes a report: that is extra work. Its cache is empty but for the weights, except in the second run. The
-ways take turns, repeat by repeat; seconds are from the start of the process to its end, and memory is the
+ways take turns, repeat by repeat, and PyTorch, which has no goal, runs once; seconds are from the start of the process to its end, and memory is the
 most that the system counted for it. What others do is in `peers_training.py`.
 
 Every measurement is logged when it ends, and an interrupted benchmark goes on. Run it on an idle machine:
@@ -66,6 +66,7 @@ class Way:
     peer: str = ""
     options: str = ""
     second: bool = False
+    once: bool = False
 
 
 BLOCK5_OPTIONS = "--strategy finetune --unfreeze block5 --epochs {epochs} --patience 0"
@@ -75,12 +76,12 @@ WAYS = {
     "headstart, frozen": Way("a", options="--strategy frozen"),
     "headstart, frozen, second run": Way("a", options="--strategy frozen", second=True),
     "Keras, features by predict": Way("a", peer="keras_cached"),
-    "PyTorch, frozen": Way("a", peer="pytorch_frozen"),
+    "PyTorch, frozen": Way("a", peer="pytorch_frozen", once=True),
     "Keras, block5": Way("b", peer="keras_block5"),
     "headstart, block5": Way("b", options=BLOCK5_OPTIONS),
     "headstart, block5, 8 views": Way("b", options=f"{BLOCK5_OPTIONS} {VIEWS_OPTIONS}"),
     "headstart, all of ELPV, 8 views": Way(
-        "memory", options=f"--strategy finetune --epochs 1 {VIEWS_OPTIONS}"
+        "memory", options=f"--strategy finetune --epochs 1 {VIEWS_OPTIONS}", once=True
     ),
 }
 
@@ -120,16 +121,15 @@ def key(name: str, repeat: int) -> str:
 
 
 def _wanted(parts: set[str], repeats: int) -> Iterator[tuple[str, int]]:
-    """The measurements in their order: by turns."""
+    """The measurements in their order: by turns, and last what is done once."""
+    ways = {name: way for name, way in WAYS.items() if way.part in parts}
     for repeat in range(1, repeats + 1):
-        for name, way in WAYS.items():
-            if way.part not in parts or (way.part == "memory" and repeat > 1):
-                continue
-            if way.peer.startswith("pytorch") and not importlib.util.find_spec("torch"):
-                if repeat == 1:
-                    print(f"{name}: PyTorch is not installed")
-                continue
-            yield name, repeat
+        yield from ((name, repeat) for name, way in ways.items() if not way.once)
+    for name, way in ways.items():
+        if way.once and way.peer.startswith("pytorch") and not importlib.util.find_spec("torch"):
+            print(f"{name}: PyTorch is not installed")
+        elif way.once:
+            yield name, 1
 
 
 # --- one process ---------------------------------------------------------------------------------------
