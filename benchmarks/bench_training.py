@@ -13,7 +13,7 @@ process to its end, and memory is the most that the system counted for it. What 
 `peers_training.py`.
 
 Every measurement is logged when it ends, and an interrupted benchmark goes on. Run it on an idle machine:
-each one keeps the load average that it began with, and the commit.
+each one keeps the load average that it began with, how many cores it kept busy, and the commit.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Bench:
         self._run([sys.executable, script, str(self.folder), *counts], dict(os.environ))
 
     def measure(self, way: Way, repeat: int) -> Log:
-        """Seconds, gigabytes (10⁹) at most, and what came out."""
+        """Seconds, how many cores they kept busy, gigabytes (10⁹) at most, and what came out."""
         if way.second:
             if not self._cache.exists():  # an interrupted benchmark goes on here
                 self.measure(Way(way.part, options=way.options), repeat)
@@ -199,7 +199,9 @@ class Bench:
             raise SystemExit(
                 f"{' '.join(command)}\nended with {process.returncode}:\n{said.read_text()[-3000:]}"
             )
-        return {"seconds": round(seconds, 2), "peak_gb": round(usage.ru_maxrss * 1024 / 1e9, 3)}
+        cores = (usage.ru_utime + usage.ru_stime) / seconds
+        peak = usage.ru_maxrss * 1024 / 1e9
+        return {"seconds": round(seconds, 2), "cores_busy": round(cores, 2), "peak_gb": round(peak, 3)}
 
 
 def _result(out: Path) -> Log:
@@ -248,7 +250,8 @@ def _warm(rows: list[Log]) -> float:
 
 def print_table(measurements: Log) -> None:
     """A line for each way."""
-    print(f"{'':<33}{'seconds':>8}  {'(spread)':<18}{'peak GB':>8}{'val. accuracy':>15}{'warm epoch':>12}")
+    columns = f"{'peak GB':>8}{'cores':>7}{'val. accuracy':>15}{'warm epoch':>12}"
+    print(f"{'':<33}{'seconds':>8}  {'(spread)':<18}{columns}")
     for name in WAYS:
         if not (rows := _of(measurements, name)):
             continue
@@ -256,9 +259,13 @@ def print_table(measurements: Log) -> None:
         spread = f"({min(seconds):.1f} to {max(seconds):.1f})"
         warm = f"{_warm(rows):10.1f} s" if len(rows[0].get("epoch_seconds", [])) > 1 else ""
         peak, accuracy = max(row["peak_gb"] for row in rows), _median(rows, "val_accuracy")
-        print(f"{name:<33}{median(seconds):8.1f}  {spread:<18}{peak:8.2f}{accuracy:15.3f}{warm:>12}")
+        shown = f"{peak:8.2f}{_median(rows, 'cores_busy'):7.2f}{accuracy:15.3f}{warm:>12}"
+        print(f"{name:<33}{median(seconds):8.1f}  {spread:<18}{shown}")
     busy = max((row["load_average"] for row in measurements.values()), default=0.0)
-    print(f"Accuracy is the best epoch's; ours is that of what was chosen. Load average at most {busy}.")
+    print(
+        f"Accuracy is the best epoch's; ours is that of what was chosen. Load average at most {busy}."
+        " A way that kept few cores busy waited, for itself or for the machine."
+    )
     machine, found = hardware(), versions()
     names = ("headstart", "keras", "tensorflow-cpu", "torch", "ncnn", "openvino")
     print(f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB")
