@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -108,3 +110,19 @@ def test_a_missing_file_is_an_error_and_is_not_remembered(pictures):
     assert found.errors[0].check == "unreadable"
     scan(["gone.png"], root)
     assert read == ["gone.png", "gone.png"]
+
+
+def test_a_shard_of_another_version_is_read_anew(pictures):
+    root, read = pictures
+    first = scan(names(root), root)
+    (shard,) = seen.folder_of(root).iterdir()
+    table = pa.ipc.open_file(pa.BufferReader(shard.read_bytes())).read_all().drop_columns(["kind"])
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, table.schema) as file:
+        file.write_table(table)
+    content = buffer.getvalue().to_pybytes()
+    shard.unlink()
+    (shard.parent / f"{hashlib.sha256(content).hexdigest()[:32]}.arrow").write_bytes(content)
+    read.clear()
+    same(scan(names(root), root), first)
+    assert len(read) == 11

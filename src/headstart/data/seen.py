@@ -61,7 +61,10 @@ def read(folder: Path, wanted: Mapping[bytes, int]) -> Iterator[tuple[int, Facts
             continue  # the cache was cleared a moment ago
         if hashlib.sha256(content).hexdigest()[:32] != shard.stem:
             continue  # of a damaged shard everything is read again
-        for row in pa.ipc.open_file(pa.BufferReader(content)).read_all().to_pylist():
+        table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+        if table.schema != SCHEMA:
+            continue  # another version of headstart has written it
+        for row in table.to_pylist():
             if row["key"] in wanted:
                 yield wanted[row["key"]], _facts(row)
 
