@@ -143,6 +143,11 @@ class EvalConfig:
 
     top_k: int = 5
     """An answer counts for top-k accuracy if the truth is among the k most probable."""
+    cost: tuple[str, ...] = ()
+    """`TRUE:ANSWER=N`: this mistake costs N, others 1; may be repeated. The least expected cost "
+    "is answered."""
+    max_error: float = 0.0
+    """Share of accepted answers that may be wrong; surer answers only are accepted. 0: all are."""
 
 
 @Parameter(name="*")
@@ -160,7 +165,8 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as in ``run.json``: all that decides the result."""
-        return {name: value for name, value in asdict(self).items() if name != "running"}
+        plain = asdict(self, dict_factory=_plain)
+        return {name: value for name, value in plain.items() if name != "running"}
 
     @classmethod
     def from_options(cls, **options: Any) -> RunConfig:
@@ -185,15 +191,21 @@ class RunConfig:
             )
         seed = options.pop("seed", 0)
         for name, value in options.items():
-            sections[known[name]] = replace(sections[known[name]], **{name: value})
+            plain = tuple(value) if isinstance(value, list) else value
+            sections[known[name]] = replace(sections[known[name]], **{name: plain})
         return validated(cls(seed=seed, **sections))
+
+
+def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """As JSON has them: lists, no tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
 
 
 LIMITS: dict[str, tuple[float, float]] = {
     "image_size": (32, 1024), "epochs": (0, 10_000), "batch_size": (1, 4096), "learning_rate": (0, 1e12),
     "warmup": (0, 0.9), "weight_decay": (0, 10), "clip_norm": (0, 1e6), "label_smoothing": (0, 0.5),
     "dropout": (0, 0.9), "patience": (0, 10_000), "average": (0, 0.99999), "augment_views": (0, 255),
-    "top_k": (1, 1_000_000), "cache_gb": (0, 1e6), "seed": (0, 2**32 - 1),
+    "top_k": (1, 1_000_000), "max_error": (0, 0.5), "cache_gb": (0, 1e6), "seed": (0, 2**32 - 1),
 }  # fmt: skip
 """Lowest and highest value of each number."""
 
@@ -216,7 +228,23 @@ def validated(config: RunConfig) -> RunConfig:
         if not low <= values[name] <= high:
             _refuse(name, f"{low:.15g} to {high:.15g}", values[name])
     seconds(config.training.time_limit)
+    for text in config.evaluation.cost:
+        mistake(text)
+    if config.evaluation.cost and config.evaluation.max_error:
+        _refuse("max-error", "either --cost, which says what to answer, or --max-error", "both")
     return config
+
+
+def mistake(text: str) -> tuple[str, float]:
+    """What ``--cost`` means: the pair of classes, as it is written, and the cost.
+
+    >>> mistake("defective:sound=50")
+    ('defective:sound', 50.0)
+    """
+    pair, _, number = text.rpartition("=")
+    if ":" not in pair or not re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", number):
+        _refuse("cost", "a true class, an answer and a number, such as defective:sound=50", text)
+    return pair, float(number)
 
 
 def seconds(limit: str) -> float:
@@ -244,7 +272,7 @@ def _check_choices(section: Section) -> None:
         whole = type(item.default)
         if type(value) is not whole and not (whole is float and type(value) is int):
             _refuse(item.name, f"a value of type {whole.__name__}", value)
-        choices = get_args(types[item.name])
+        choices = get_args(types[item.name]) if whole is not tuple else ()
         if choices and value not in choices:
             _refuse(item.name, ", ".join(map(str, choices)), value)
 

@@ -1,9 +1,10 @@
-"""The verbs train, evaluate and load: what the command line and ``import headstart`` share."""
+"""The verbs train, evaluate, compare, explain, load: what command line and ``import headstart`` share."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from headstart import resume
 from headstart.config import RunConfig, validated
 from headstart.errors import InputError, printable, sentence
 from headstart.inference.bundle import load as load_bundle
-from headstart.inference.predictor import Predictor
+from headstart.inference.predictor import Predictor, Source
 from headstart.progress import note, timed
 from headstart.rundir import RunDir, sweep, write_json
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from headstart.data.manifest import Manifest
+    from headstart.evaluation.comparison import Comparison
+    from headstart.evaluation.explain import Explanation
     from headstart.evaluation.metrics import Evaluation
 
 
@@ -110,12 +113,7 @@ def _train(
         predictor = stages.save_model(run, task, manifest, trained)
     with timed(clock, "evaluate"):
         test = manifest.where("test")
-        logits = (
-            stages.answers(predictor, test, "test")
-            if trained.test is None
-            else predictor.logits(trained.test)
-        )
-        stages.write_evaluation(run, "test", test, logits, predictor, config.evaluation.top_k)
+        stages.assess(run, "test", test, predictor, config.evaluation.top_k, trained.test)
     facts |= {
         "decided": stages.decided(task),
         "engine": {"name": row.name, "precision": row.precision, "version": row.version},
@@ -132,7 +130,9 @@ def _train(
     shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
-def evaluate(run: RunDir | str | Path, data: str | Path | None = None, engine: str = "") -> Evaluation:
+def evaluate(
+    run: RunDir | str | Path, data: str | Path | None = None, engine: str = "", **options: Any
+) -> Evaluation:
     """Evaluates the saved model on its own test split, or on other labelled images.
 
     Writes ``evaluation/<split>/`` and, for the test split, the report again.
@@ -141,6 +141,11 @@ def evaluate(run: RunDir | str | Path, data: str | Path | None = None, engine: s
         run: a run directory.
         data: other labelled images with the same class names; the run's own test split by default.
         engine: another engine than the one the model was trained with.
+        **options: `cost`, `max_error` or `top_k`, as for training. From then on the saved model decides by
+            them.
+
+    Raises:
+        InputError: this is no run, or data or options cannot be used.
     """
     from headstart import stages
     from headstart.data import ledger as ledgers
@@ -148,23 +153,83 @@ def evaluate(run: RunDir | str | Path, data: str | Path | None = None, engine: s
     from headstart.report.render import render
 
     run = run if isinstance(run, RunDir) else RunDir(Path(run))
-    predictor = load(run, engine)
-    if not run.model.is_dir():
+    if not run.model.is_dir() and (run.root / "model.json").is_file():
         raise InputError(
             sentence("This is a bundle, not a run.", received=str(run.root), remedy="Give the run around it.")
         )
-    top_k = resume.read_facts(run)["config"]["evaluation"]["top_k"]
+    predictor = load(run, engine)
+    facts = resume.read_facts(run)
+    before = facts.get("evaluation", facts["config"]["evaluation"])
+    asked = RunConfig.from_options(**before | options).evaluation
+    if options:
+        with resume.locked(run):
+            stages.redecide(run, asked)
+        predictor = load(run, engine)
     split, images = "test", manifests.load(run.manifest).where("test")
     if data is not None:
         split = f"other-{_name(data)}" if _name(data) in manifests.SPLITS else _name(data)
         images, ledger = stages.labelled(str(data), predictor)
         ledgers.save(ledger, run.evaluation(split) / "data_report.csv")
         images.save(run.evaluation(split) / "manifest.parquet")
-    logits = stages.answers(predictor, images, split)
-    evaluation = stages.write_evaluation(run, split, images, logits, predictor, top_k)
+    evaluation = stages.assess(run, split, images, predictor, asked.top_k)
     if data is None:
         render(run)
     return evaluation
+
+
+def compare(runs: Sequence[RunDir | str | Path], split: str = "test", seed: int = 0) -> list[Comparison]:
+    """Each run beside the first, by what they say of the same images.
+
+    Raises:
+        InputError: a run was not evaluated on that split, or they were on different images.
+    """
+    from headstart.evaluation import comparison, predictions
+
+    folders = [(run if isinstance(run, RunDir) else RunDir(Path(run))).evaluation(split) for run in runs]
+    first, *others = [predictions.load(folder / "predictions.parquet") for folder in folders]
+    return comparison.compare(first, others, seed)
+
+
+def explain(
+    run: RunDir | str | Path,
+    sources: Iterable[Source],
+    classes: Sequence[str] = (),
+    neighbours: int = 5,
+    engine: str = "",
+) -> Iterator[Explanation]:
+    """What the answers for images rest on, one by one; a file that is no image gets its error.
+
+    Args:
+        run: a run directory, or a bundle.
+        sources: images, as `Predictor.predict` takes them.
+        classes: names of classes whose heat is wanted beside that of the answer.
+        neighbours: how many of the most similar training images.
+        engine: another engine than the one the model was trained with.
+
+    Raises:
+        InputError: the model does not know a class.
+    """
+    from headstart.evaluation.explain import Explainer
+
+    predictor = load(run, engine)
+    if unknown := [name for name in classes if name not in predictor.spec.class_names]:
+        raise InputError(
+            sentence(
+                "The model does not know this class.",
+                allowed=", ".join(predictor.spec.class_names),
+                received=unknown[0],
+            )
+        )
+    explainer = Explainer(predictor)
+    return (explainer.explain(source, classes, neighbours) for source in sources)
+
+
+def image_root(run: RunDir | str | Path) -> Path | None:
+    """The folder that the paths of a run's images start from; None for a bundle alone."""
+    from headstart.data import manifest as manifests
+
+    place = (run if isinstance(run, RunDir) else RunDir(Path(run))).manifest
+    return manifests.load(place).root if place.exists() else None
 
 
 def load(run: RunDir | str | Path, engine: str = "") -> Predictor:

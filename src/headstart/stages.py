@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones import specs, weights
-from headstart.config import Precision, RunConfig, seconds
+from headstart.backbones import heads, specs, weights
+from headstart.config import EvalConfig, Precision, RunConfig, seconds
 from headstart.data import images
 from headstart.data import ledger as ledgers
 from headstart.engines import ENGINES
 from headstart.engines.choice import fastest
 from headstart.engines.precision import training_precision
 from headstart.errors import InputError, sentence
+from headstart.evaluation import evaluate, explain, thresholds
 from headstart.evaluation.metrics import Evaluation
-from headstart.evaluation.metrics import evaluate as measure
 from headstart.evaluation.predictions import Predictions
+from headstart.evaluation.predictions import load as load_predictions
 from headstart.export import parity
 from headstart.inference import bundle
+from headstart.inference.decision import Rule
+from headstart.inference.familiarity import Familiarity
 from headstart.inference.predictor import Predictor
-from headstart.inference.reference import reference
+from headstart.inference.reference import embedding, reference
 from headstart.progress import note, track
+from headstart.resume import read_facts
 from headstart.rundir import RunDir, atomic_dir, to_json, write_json
 from headstart.training import estimate, features, strategy
 from headstart.training.journal import Journal
@@ -103,8 +107,9 @@ def decided(task: Task) -> dict[str, Any]:
 
 
 def require_small_enough(task: Task, data: Manifest) -> None:
-    """Refuses names of classes that no bundle holds, before the long work."""
-    size = len(to_json(asdict(_spec(task, data, "image"))).encode())
+    """Refuses names of classes that no bundle holds, and costs of others, before the long work."""
+    rule = Rule(costs=thresholds.costs(task.config.evaluation.cost, data.class_names))
+    size = len(to_json(asdict(_spec(task, data, "image", 1.0, rule))).encode())
     if size > bundle.SPEC_LIMIT:
         raise InputError(
             sentence(
@@ -116,7 +121,7 @@ def require_small_enough(task: Task, data: Manifest) -> None:
         )
 
 
-def _spec(task: Task, data: Manifest, boundary: str) -> bundle.BundleSpec:
+def _spec(task: Task, data: Manifest, boundary: str, temperature: float, rule: Rule) -> bundle.BundleSpec:
     """What ``model.json`` will say."""
     config, backbone = task.config, task.backbone
     return bundle.BundleSpec(
@@ -129,9 +134,11 @@ def _spec(task: Task, data: Manifest, boundary: str) -> bundle.BundleSpec:
         fit=config.data.fit,
         views=config.model.views,
         class_names=data.class_names,
-        temperature=1.0,
+        temperature=temperature,
         engine=task.engine,
         precision=ENGINES[task.engine].precision,
+        thresholds=bundle.Thresholds(rule.confidence, rule.distance),
+        costs=rule.costs,
     )
 
 
@@ -149,19 +156,48 @@ def save_model(run: RunDir, task: Task, data: Manifest, trained: Trained) -> Pre
     Raises:
         GateError: the saved model would not answer as Keras does.
     """
-    spec = _spec(task, data, trained.boundary)
+    known = reference(task.backbone, data.where("train"), trained.reference)
+    said = _validated(task, data.where("val"), trained, known)
+    evaluate.write(run, "val", said, task.config.evaluation.top_k)
+    spec = _spec(task, data, trained.boundary, said.temperature, said.rule)
     contents = _held_out(data)
     note("Parity     asking Keras and the saved model the same held-out images")
     answers = parity.keras_probabilities(spec, trained.arrays, contents)
     golden = bundle.Golden(contents[:GOLDEN_IMAGES], tuple(map(tuple, answers[:GOLDEN_IMAGES].tolist())))
-    known = reference(spec.network, data.where("train"), trained.reference)
     with atomic_dir(run.model) as folder:
         bundle.write(folder, spec, trained.arrays, known, golden)
         predictor = Predictor(bundle.load(folder))
         certificate = parity.certify(predictor, contents, answers)
         write_json(run.parity, asdict(certificate))
         parity.require(certificate)
+    predictor.bundle = replace(predictor.bundle, folder=run.model)
     return predictor
+
+
+def redecide(run: RunDir, asked: EvalConfig) -> None:
+    """Gives the saved model the rule that its validation images and other options call for.
+
+    Raises:
+        InputError: the run has no validation predictions, or the options do not fit its classes.
+    """
+    said = evaluate.ruled(load_predictions(run.evaluation("val") / "predictions.parquet"), asked)
+    saved = bundle.load(run.model)
+    thresholds = bundle.Thresholds(said.rule.confidence, said.rule.distance)
+    with atomic_dir(run.model) as folder:
+        bundle.rewrite(saved, folder, replace(saved.spec, thresholds=thresholds, costs=said.rule.costs))
+    evaluate.write(run, "val", said, asked.top_k)
+    write_json(run.run_json, read_facts(run) | {"evaluation": asdict(asked)})
+
+
+def _validated(task: Task, data: Manifest, trained: Trained, known: bundle.Reference) -> Predictions:
+    """What the trained network says of the validation images, calibrated on them."""
+    head = heads.from_arrays(task.backbone, task.config.model.head, trained.arrays)
+    embeddings = embedding(task.backbone, trained.val)
+    distances = Familiarity.of(known.mean, known.covariance).distances(embeddings)
+    said = evaluate.predictions(
+        data, head.logits(trained.val), embeddings, distances, known, data.class_names
+    )
+    return evaluate.calibrated(said, task.config.evaluation)
 
 
 def _held_out(data: Manifest) -> tuple[bytes, ...]:
@@ -171,30 +207,49 @@ def _held_out(data: Manifest) -> tuple[bytes, ...]:
     return tuple(images.read_known(data.root / path, sha256) for path, sha256 in pairs)
 
 
-def answers(predictor: Predictor, data: Manifest, name: str) -> np.ndarray:
-    """(N, C) logits of all images of a manifest, by the saved model in its engine."""
-    squares = (predictor.square_of(*image) for image in zip(data.files, data.table["sha256"], strict=True))
-    found = track(predictor.features(squares), f"Evaluating {name}", len(data))
-    return np.concatenate([predictor.logits(row[None]) for row in found])
+def answers(
+    predictor: Predictor, data: Manifest, name: str, features: np.ndarray | None = None
+) -> Predictions:
+    """What the saved model says of all images of a manifest, in its engine.
 
-
-def write_evaluation(
-    run: RunDir, split: str, data: Manifest, logits: np.ndarray, predictor: Predictor, top_k: int
-) -> Evaluation:
-    """Measures the answers, and writes ``evaluation/<split>/``."""
-    names = predictor.spec.class_names
-    index = {name: i for i, name in enumerate(names)}
-    predictions = Predictions(
-        paths=tuple(data.table["path"]),
-        y_true=np.array([index[label] for label in data.table["label"]], np.int64),
-        logits=logits.astype(np.float32),
-        class_names=names,
-        temperature=predictor.spec.temperature,
+    Their `features`, (N, views, D), are computed where they are not known.
+    """
+    if features is None:
+        squares = (
+            predictor.square_of(*image) for image in zip(data.files, data.table["sha256"], strict=True)
+        )
+        rows = track(predictor.features(squares), f"Evaluating {name}", len(data))
+        pairs = [(predictor.logits(row[None]), predictor.embeddings(row[None])) for row in rows]
+        logits, embeddings = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    else:
+        logits, embeddings = predictor.logits(features), predictor.embeddings(features)
+    spec, distances = predictor.spec, predictor.distances(embeddings)
+    known = predictor.bundle.reference()
+    return evaluate.predictions(
+        data, logits, embeddings, distances, known, spec.class_names, spec.temperature, spec.rule
     )
-    evaluation = measure(predictions, top_k)
-    folder = run.evaluation(split)
-    predictions.save(folder / "predictions.parquet")
-    evaluation.save(folder)
+
+
+def assess(
+    run: RunDir,
+    split: str,
+    data: Manifest,
+    predictor: Predictor,
+    top_k: int,
+    features: np.ndarray | None = None,
+) -> Evaluation:
+    """Asks the saved model about all images of a manifest, and writes ``evaluation/<split>/``.
+
+    With it heatmaps of what a report shows.
+    """
+    said = answers(predictor, data, split, features)
+    evaluation = evaluate.write(run, split, said, top_k)
+    rows = explain.worth(said)
+    known = dict(zip(data.table["path"], zip(data.files, data.table["sha256"], strict=True), strict=True))
+    paths = [said.by_path().paths[row] for row in rows]
+    squares = (predictor.square_of(*known[path]) for path in track(paths, "Explaining", len(paths)))
+    found = explain.heatmaps(explain.Explainer(predictor), said.by_path(), rows, squares)
+    found.save(run.evaluation(split) / evaluate.HEATMAPS)
     return evaluation
 
 

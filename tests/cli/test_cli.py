@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -67,11 +69,12 @@ def test_train_leaves_a_whole_run(trained):
         "report.html",
     }
     expected |= {f"evaluation/test/{n}" for n in ("metrics.json", "per_class.csv", "confusion.csv")}
-    expected |= {"evaluation/test/predictions.parquet", "model/model.json", "model/MANIFEST.sha256"}
+    expected |= {f"evaluation/{split}/predictions.parquet" for split in ("val", "test")}
+    expected |= {"evaluation/test/heatmaps.safetensors", "model/model.json", "model/MANIFEST.sha256"}
     assert expected <= present
     assert "accuracy" in done.stdout
     metric = json.loads((out / "evaluation/test/metrics.json").read_text())["accuracy"]
-    assert metric["low"] <= metric["value"] <= metric["high"]
+    assert metric == {"value": metric["value"], "low": None, "high": None, "n": 6}  # too few to say
     assert metric["value"] == 1.0  # plain colours
 
 
@@ -147,8 +150,6 @@ def test_predict(trained, photos, form):
 
 
 def test_predict_to_parquet(trained, photos, tmp_path):
-    import pandas as pd
-
     done = headstart(
         "predict", trained[0], photos / "grün", "--format", "parquet", "--out", tmp_path / "p.parquet"
     )
@@ -156,7 +157,10 @@ def test_predict_to_parquet(trained, photos, tmp_path):
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "p.parquet")
     assert list(table["label"]) == ["grün"] * 12
-    assert list(table.columns) == ["path", "label", "confidence", "error", "p_blue sky", "p_grün", "p_red"]
+    columns = ["path", "label", "confidence", "decision", "distance", "error"]
+    assert list(table.columns) == [*columns, "p_blue sky", "p_grün", "p_red"]
+    assert set(table["decision"]) <= {"accept", "unfamiliar"}
+    assert (table["distance"] > 0).all()
 
 
 def test_evaluate_equals_what_training_wrote(trained):
@@ -184,6 +188,60 @@ def test_evaluate_other_images(trained, tmp_path):
     assert "Received: 'purple'" in refused.stderr
 
 
+def test_costs_and_error_rates_change_how_the_saved_model_decides(trained, photos, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    careful = headstart("evaluate", run, "--cost", "grün:red=1000", "--cost", "blue sky:red=1000")
+    assert careful.returncode == 0, careful.stderr
+    spec = json.loads((run / "model/model.json").read_text())
+    assert spec["class_names"] == ["blue sky", "grün", "red"]
+    assert sorted(spec["costs"]) == [[0, 2, 1000.0], [1, 2, 1000.0]]
+    table = pd.read_parquet(run / "evaluation/test/predictions.parquet")
+    sure = np.array(table["probabilities"].tolist())[:, 2] > 0.999
+    assert (table["predicted"] == "red").tolist() == sure.tolist()
+
+    unsure = headstart("evaluate", run, "--max-error", "0.4")
+    assert unsure.returncode == 0, unsure.stderr
+    spec = json.loads((run / "model/model.json").read_text())
+    assert spec["costs"] == []
+    assert 0 < spec["thresholds"]["confidence"] <= 1
+    assert "coverage" in json.loads((run / "evaluation/test/metrics.json").read_text())
+
+    again = headstart("train", photos, "--out", run, *FAST)
+    assert "finished" in again.stderr
+    refused = headstart("evaluate", run, "--cost", "grün:pink=5")
+    assert refused.returncode == 2
+    assert "Received: 'grün:pink=5'" in refused.stderr
+
+
+def test_explain_writes_pictures(trained, photos, tmp_path):
+    done = headstart(
+        "explain", trained[0], photos / "grün" / "bild 1.png", photos / "red" / "notes.jpg",
+        "--out", tmp_path / "why", "--of", "red", "--neighbours", "3",
+    )  # fmt: skip
+    assert done.returncode == 2  # one file is no image, and its row says so
+    assert "error:" in done.stdout
+    (written,) = (tmp_path / "why").iterdir()
+    assert written.name == "bild 1.png"
+    with Image.open(written) as panel:
+        assert panel.width > 600
+        assert np.asarray(panel.convert("RGB")).std() > 20
+    refused = headstart("explain", trained[0], photos / "grün", "--of", "pink", "--out", tmp_path / "no")
+    assert refused.returncode == 2
+    assert "Received: 'pink'" in refused.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def test_compare_says_that_a_run_is_not_better_than_itself(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "copy")
+    done = headstart("compare", trained[0], tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert "can't say" in done.stdout
+    assert "+0.0 points" in done.stdout
+    missing = headstart("compare", trained[0], tmp_path)
+    assert missing.returncode == 2
+    assert missing.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -197,7 +255,7 @@ def test_evaluate_other_images(trained, tmp_path):
         (["train"], ["DATA", "--help"]),
         (["tarin", "PHOTOS"], ["tarin"]),
         (["predict", "nowhere", "x.png"], ["There is no trained model here", "Received: 'nowhere'"]),
-        (["predict", "nowhere"], ["no image to predict"]),
+        (["predict", "nowhere"], ["no image to look at"]),
         (["evaluate", "nowhere"], ["There is no trained model here"]),
         (["predict", "x", "y.png", "--format", "parquet"], ["--out FILE.parquet"]),
     ],

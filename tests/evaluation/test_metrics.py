@@ -9,9 +9,11 @@ import pytest
 from sklearn import metrics as sk
 
 from headstart.errors import InputError
-from headstart.evaluation import metrics
-from headstart.evaluation.metrics import Metric, evaluate
-from headstart.evaluation.predictions import Predictions
+from headstart.evaluation import intervals, metrics
+from headstart.evaluation.intervals import Metric, proportion, wilson
+from headstart.evaluation.metrics import evaluate
+from headstart.evaluation.predictions import Predictions, Surroundings
+from headstart.inference.decision import Rule
 
 
 def predictions(y_true, probabilities, names=None) -> Predictions:
@@ -66,8 +68,13 @@ def test_classes_and_confusion_by_hand():
     assert evaluation.confusion.to_numpy().tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
     assert evaluation.confusion.index.tolist() == evaluation.confusion.columns.tolist() == ["a", "b", "c"]
     table = evaluation.per_class
-    assert table.columns.tolist() == ["class", "n", "precision", "recall", "f1", "roc_auc"]
+    assert table.columns.tolist() == [
+        "class", "n", "predicted", "precision", "precision_low", "precision_high",
+        "recall", "recall_low", "recall_high", "f1", "roc_auc", "average_precision",
+    ]  # fmt: skip
     assert table["n"].tolist() == [3, 2, 1]
+    assert table["predicted"].tolist() == [3, 3, 0]
+    assert table["recall_low"].isna().all()  # too few to say
     np.testing.assert_allclose(table["precision"], [2 / 3, 2 / 3, 0])
     np.testing.assert_allclose(table["recall"], [2 / 3, 1, 0])
     np.testing.assert_allclose(table["f1"], [4 / 6, 4 / 5, 0])
@@ -86,21 +93,21 @@ def test_equal_scores_count_half():
 
 
 def test_wilson_interval_by_hand():
-    # p = 8/10, z = 1.959964: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
-    z, p, n = 1.959964, 0.8, 10
+    # p = 32/40, z = 1.959964: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
+    z, p, n = 1.959964, 0.8, 40
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     ends = [(p + z**2 / (2 * n) + sign * half) / (1 + z**2 / n) for sign in (-1, 1)]
-    assert ends == pytest.approx([0.490162, 0.943318], abs=1e-6)
-    found = metrics.proportion(np.arange(10) < 8)
-    assert (found.value, found.n) == (0.8, 10)
+    assert ends == pytest.approx([0.652427, 0.895000], abs=1e-6)
+    found = proportion(np.arange(40) < 32)
+    assert (found.value, found.n) == (0.8, 40)
     assert [found.low, found.high] == pytest.approx(ends, abs=1e-6)
 
 
-@pytest.mark.parametrize(("right", "value"), [(0, 0.0), (3, 1.0)])
+@pytest.mark.parametrize(("right", "value"), [(0, 0.0), (20, 1.0)])
 def test_wilson_interval_holds_its_value_where_all_or_none_are_right(right, value):
-    found = metrics.proportion(np.arange(3) < right)
+    found = proportion(np.arange(20) < right)
     assert found.low <= found.value == value <= found.high
-    assert found.high - found.low > 0.5
+    assert found.high - found.low > 0.15
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -115,10 +122,17 @@ def test_values_are_those_of_scikit_learn(classes):
         found = [value[f"{average}_{name}"] for name in ("precision", "recall", "f1")]
         assert found == pytest.approx(list(expected))
     assert value["log_loss"] == pytest.approx(sk.log_loss(y, p))
+    assert value["mcc"] == pytest.approx(sk.matthews_corrcoef(y, y_pred))
+    assert value["majority_accuracy"] == np.bincount(y).max() / len(y)
     if classes == 2:
         assert "top_3_accuracy" not in value
         assert value["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p[:, 1]))
+        assert value["average_precision"] == pytest.approx(sk.average_precision_score(y, p[:, 1]))
+        assert value["brier"] == pytest.approx(sk.brier_score_loss(y, p[:, 1]))
     else:
+        each = [sk.average_precision_score(y == c, p[:, c]) for c in range(classes)]
+        assert value["average_precision"] == pytest.approx(np.mean(each))
+        assert value["brier"] == pytest.approx(np.square(p - np.eye(classes)[y]).sum(axis=1).mean())
         assert value["top_3_accuracy"] == pytest.approx(sk.top_k_accuracy_score(y, p, k=3))
         assert value["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p, multi_class="ovr"))
 
@@ -169,7 +183,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 def test_the_size_of_the_chunks_does_not_matter(monkeypatch):
     whole = evaluate(at_random()).headline
-    monkeypatch.setattr(metrics, "CHUNK", 7 * 300)
+    monkeypatch.setattr(intervals, "CHUNK", 7 * 300)
     pieces = evaluate(at_random()).headline
     for name, metric in whole.items():
         assert [pieces[name].low, pieces[name].high] == pytest.approx([metric.low, metric.high], rel=1e-12)
@@ -203,12 +217,40 @@ def test_sure_and_wrong_costs_what_it_costs_in_scikit_learn():
     assert evaluate(wrong).headline["log_loss"].value == pytest.approx(52 * np.log(2))
 
 
-def test_all_right_leaves_nothing_to_resample():
-    right = predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]])
+def test_all_right_has_the_interval_of_a_share_of_the_smallest_class():
+    y = np.arange(60) % 3 // 2  # 40 and 20
+    right = predictions(y, np.where(y[:, None] == [0, 1], 0.9, 0.1))
     headline = evaluate(right).headline
-    assert headline["macro_f1"] == Metric(1.0, 1.0, 1.0, 2)
-    assert headline["roc_auc"] == Metric(1.0, 1.0, 1.0, 2)
-    assert headline["accuracy"].low < 0.5
+    least = wilson(20, 20)[0]
+    for name in ("macro_f1", "roc_auc", "average_precision", "balanced_accuracy"):
+        assert headline[name] == Metric(1.0, pytest.approx(least), 1.0, 60), name
+    assert headline["mcc"] == Metric(1.0, pytest.approx(2 * least - 1), 1.0, 60)
+    assert headline["accuracy"].low == pytest.approx(wilson(60, 60)[0])
+
+
+def test_few_images_have_numbers_and_no_intervals():
+    for name, metric in evaluate(by_hand()).headline.items():
+        assert (metric.low, metric.high, metric.n) == (None, None, 6), name
+
+
+def test_costs_decide_what_is_right():
+    """b taken for a costs 9: b is answered from a probability of 0.1 on."""
+    said = predictions([0, 0, 1], [[0.95, 0.05], [0.85, 0.15], [0.8, 0.2]])
+    careful = replace(said, rule=Rule(costs=((1, 0, 9.0),)))
+    assert evaluate(said).confusion.to_numpy().tolist() == [[2, 0], [1, 0]]
+    assert evaluate(careful).confusion.to_numpy().tolist() == [[1, 1], [0, 1]]
+    assert careful.confidence.tolist() == pytest.approx([0.95, 0.15, 0.2])
+
+
+def test_what_is_accepted_is_counted_on_its_own():
+    around = Surroundings(np.array([1.0, 1.0, 1.0, 9.0]), ("t",) * 4, ("a", "a", "b", "b"), np.ones(4))
+    said = predictions([0, 0, 1, 1], [[0.9, 0.1], [0.55, 0.45], [0.8, 0.2], [0.1, 0.9]])
+    said = replace(said, rule=Rule(0.6, 2.0), around=around)
+    headline = evaluate(said).headline
+    assert headline["coverage"].value == 2 / 4  # not the unsure second, nor the far fourth
+    assert headline["accepted_accuracy"].value == 1 / 2
+    assert headline["nearest_accuracy"].value == 4 / 4
+    assert "coverage" not in evaluate(replace(said, rule=Rule())).headline
 
 
 def test_nothing_to_evaluate_is_said():
@@ -223,7 +265,7 @@ def test_what_was_saved_is_loaded_and_safe_in_a_spreadsheet(tmp_path):
     evaluation.save(tmp_path)
     saved = json.loads((tmp_path / "metrics.json").read_text())
     accuracy = evaluation.headline["accuracy"]
-    assert saved["accuracy"] == {"value": 4 / 6, "low": accuracy.low, "high": accuracy.high, "n": 6}
+    assert saved["accuracy"] == {"value": 4 / 6, "low": None, "high": None, "n": accuracy.n}
     for name in ("per_class.csv", "confusion.csv"):
         text = (tmp_path / name).read_text()
         assert "'=cmd()" in text

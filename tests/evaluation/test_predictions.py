@@ -43,7 +43,9 @@ def test_saved_rows_are_ordered_by_path_and_readable_by_anyone(tmp_path):
     assert table["confidence"][1] == pytest.approx(0.5)
     np.testing.assert_allclose(table["probabilities"][1], [0.25, 0.25, 0.5])
     schema = pq.read_schema(tmp_path / "p.parquet")
-    assert schema.names == ["path", "label", "predicted", "confidence", "correct", "logits", "probabilities"]
+    assert schema.names == [
+        "path", "label", "predicted", "confidence", "correct", "decision", "logits", "probabilities",
+    ]  # fmt: skip
     assert schema.field("logits").type.value_type == pa.float32()
     assert schema.field("probabilities").type.value_type == pa.float64()
 

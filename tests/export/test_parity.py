@@ -55,6 +55,7 @@ def saved(folder, spec, arrays):
         np.zeros(16, np.float32),
         np.eye(16, dtype=np.float32),
         np.zeros((1, 16), np.float16),
+        np.zeros(1, np.int32),
         np.zeros((1, 32), np.uint8),
         ("x.png",),
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from headstart.backbones import specs, weights
 from headstart.errors import BundleError
 from headstart.inference import bundle
+from headstart.inference.decision import ALWAYS, Rule
+from headstart.rundir import write_tensors
 
 TINY = specs.backbone("vgg-tiny")
 SPEC = bundle.BundleSpec(
@@ -39,6 +42,7 @@ def parts():
         mean=np.arange(16, dtype=np.float32),
         covariance=np.eye(16, dtype=np.float32),
         embeddings=np.ones((2, 16), np.float16),
+        classes=np.array([1, 0], np.int32),
         sha256=np.arange(64, dtype=np.uint8).reshape(2, 32),
         paths=("a b/1.png", "ü/2.png"),
     )
@@ -151,7 +155,19 @@ def test_a_pipe_does_not_hang(copy):
         ("temperature", "1"),
         ("engine", "abacus"),
         ("precision", "f32"),
-        ("format", 3),
+        ("format", 4),
+        ("thresholds", {"confidence": 0.5}),
+        ("thresholds", {"confidence": 1.5, "distance": None}),
+        ("thresholds", {"confidence": 0.5, "distance": "far"}),
+        ("thresholds", {"confidence": 0, "distance": 1.0}),
+        ("thresholds", [0.5, 1.0]),
+        ("costs", {}),
+        ("costs", [[0, 0, 1.0]]),
+        ("costs", [[0, 2, 1.0]]),
+        ("costs", [[-1, 0, 1.0]]),
+        ("costs", [[0, 1, -1.0]]),
+        ("costs", [[0, 1, 5]]),
+        ("costs", [[0, 1]]),
         ("surprise", 1),
     ],
 )
@@ -181,3 +197,39 @@ def test_tensors_of_another_model_are_refused_though_their_hash_is_listed(tmp_pa
 def test_no_bundle_at_all(tmp_path):
     with pytest.raises(BundleError, match="There is no trained model here"):
         bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_bundles_of_earlier_formats_are_read(number, tmp_path):
+    """As they were written: without thresholds and costs, the first also without pixels, and no classes."""
+    bundle.write(tmp_path, SPEC, *parts())
+    values = json.loads((tmp_path / "model.json").read_text()) | {"format": number}
+    for name in ("thresholds", "costs", *(["pixels"] if number == 1 else [])):
+        del values[name]
+    (tmp_path / "model.json").write_text(json.dumps(values))
+    reference = parts()[1].tensors()
+    del reference["classes"]
+    write_tensors(tmp_path / "reference.safetensors", reference)
+    (tmp_path / bundle.MANIFEST).unlink()
+    bundle._seal(tmp_path)
+
+    loaded = bundle.load(tmp_path)
+    assert loaded.spec == SPEC
+    assert loaded.spec.rule == ALWAYS
+    assert loaded.reference().classes.tolist() == [-1, -1]
+
+
+def test_another_rule_changes_the_spec_and_nothing_else(written, tmp_path):
+    spec = replace(SPEC, thresholds=bundle.Thresholds(0.75, 2.5), costs=((1, 0, 50.0),))
+    bundle.rewrite(bundle.load(written), tmp_path, spec)
+
+    loaded = bundle.load(tmp_path)
+    assert loaded.spec == spec
+    assert loaded.spec.rule == Rule(0.75, 2.5, ((1, 0, 50.0),))
+    for member in ("weights.safetensors", "reference.safetensors", "golden/0.image", "golden/answers.json"):
+        assert (tmp_path / member).read_bytes() == (written / member).read_bytes()
+
+
+def test_familiarity_comes_from_mean_and_covariance(written):
+    far = np.arange(16) + np.eye(16)[3] * 8
+    assert bundle.load(written).familiarity().distances(far[None])[0] == pytest.approx(8 / np.sqrt(16))

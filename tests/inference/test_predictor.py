@@ -45,6 +45,7 @@ def predictor(folder, views=1, temperature=1.0):
         np.zeros(16, np.float32),
         np.eye(16, dtype=np.float32),
         np.zeros((1, 16), np.float16),
+        np.zeros(1, np.int32),
         np.zeros((1, 32), np.uint8),
         ("x.png",),
     )

@@ -14,11 +14,14 @@ from headstart.config import RunConfig
 from headstart.data import ledger as ledgers
 from headstart.data import manifest as manifests
 from headstart.errors import InputError
-from headstart.evaluation.metrics import evaluate
+from headstart.evaluation import evaluate
+from headstart.evaluation.explain import Heatmaps
 from headstart.evaluation.predictions import Predictions
-from headstart.report import sections
 from headstart.report.files import read
 from headstart.report.render import render
+from headstart.report.run.mistakes import mistakes
+from headstart.report.run.training import training
+from headstart.report.run.verdict import verdict
 from headstart.rundir import RunDir, write_json, write_text
 
 
@@ -40,12 +43,14 @@ def make_run(root, wrong: int = 5, right: int = 15, names=("cat", "dog")) -> Run
     margin = np.linspace(3, 1, len(y)) * np.where(called_second, 1, -1)  # the first image is the surest
     logits = np.stack([np.zeros(len(y)), margin], axis=1).astype(np.float32)
     save_evaluation(run, Predictions(tuple(test.table["path"]), y, logits, names))
+    heats = np.zeros((len(y), 2, 5, 7), np.uint8)
+    heats[:, :, 0] = 255  # the uppermost row
+    Heatmaps(np.arange(len(y), dtype=np.int32), heats).save(run.evaluation("test") / "heatmaps.safetensors")
     return run
 
 
 def save_evaluation(run: RunDir, predictions: Predictions, split: str = "test") -> None:
-    predictions.save(run.evaluation(split) / "predictions.parquet")
-    evaluate(predictions).save(run.evaluation(split))
+    evaluate.write(run, split, predictions, 5)
 
 
 def add_the_rest(run: RunDir) -> None:
@@ -108,14 +113,17 @@ def page(run) -> Page:
 def test_the_verdict_comes_first(page):
     # Wilson, 15 of 20: 53.1 to 88.8 %. 12 of 20 are cats.
     assert page.text().startswith(
-        "75.0 % right · my run · headstart Skip to the numbers my run · test images"
+        "75.0 % right · my run · headstart Skip to the findings my run · test images"
     )
     assert "75.0 % of 20 unseen images are right (95 % interval 53.1 to 88.8 %)." in page.text()
     assert "Always answering “cat” would be right for 60.0 %; the interval reaches down" in page.text()
 
 
 def test_the_page_has_all_sections_in_order(page):
-    order = "numbers confusion classes training mistakes data ledger parity provenance"
+    order = (
+        "findings numbers confusion mistakes classes calibration decisions training data ledger parity card"
+        " provenance"
+    )
     assert list(page.sections) == ["", *order.split()]
     links = [value for value in page.attributes("href") if value.startswith("#")]
     assert set(links) <= {f"#{name}" for name in page.attributes("id")}
@@ -139,8 +147,19 @@ def test_confusion_and_classes_say_what_to_see(page):
     )
     assert "The weakest class by F1 is “cat” with 73.7 %" in page.text("classes")
     # dog: 8 of 13 answers are right, all 8 are found: F1 = 2·8 / (13 + 8). Each of them is less sure than
-    # the 5 cats taken for dogs and surer than the other 7: AUC = 7/12.
-    assert "dog 8 61.5 % 100.0 % 76.2 % 0.583" in page.text("classes")
+    # the 5 cats taken for dogs and surer than the other 7: AUC = 7/12. The i-th hit is the (5 + i)-th answer.
+    ap = sum(i / (5 + i) for i in range(1, 9)) / 8
+    assert f"dog 8 61.5 % too few 100.0 % too few 76.2 % 0.583 {ap:.3f}" in page.text("classes")
+
+
+def test_cells_of_the_matrix_lead_to_their_images(page):
+    cells = {a["data-cell"]: a for tag, a in page.tags if tag == "a" and "data-cell" in a}
+    assert cells["cell-0-1"]["aria-label"].replace("\N{NO-BREAK SPACE}", " ") == (
+        "5 images of cat taken for dog, 41.7 % of them"
+    )
+    cards = [a["data-cell"] for tag, a in page.tags if tag == "li" and "data-cell" in a]
+    assert set(cells) <= set(cards)
+    assert cards.count("cell-0-1") == 5
 
 
 def test_training_names_the_choice(page):
@@ -164,16 +183,20 @@ def test_data_ledger_parity_and_provenance_are_told(page):
 
 
 def test_mistakes_are_shown_the_surest_first(page):
-    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [picture["alt"] for picture in pictures] == [f"00{i}.png, truly cat" for i in range(5)]
+    cards = [a for tag, a in page.tags if tag == "li" and a.get("class", "").split()[:1] == ["card"]]
+    assert [("right" in card["class"], "hidden" in card) for card in cards[:6]] == [(False, False)] * 5 + [
+        (True, True)
+    ]
+    views = [a["aria-label"] for tag, a in page.tags if tag == "div" and a.get("class") == "view"]
+    assert views[:3] == ["000.png", "What speaks for dog", "What speaks for cat"]
+    assert views[3] == "001.png"
     assert "5 of 20 images are wrong." in page.text("mistakes")
-    assert "dog 95.3 % truly cat 000.png" in page.text("mistakes")  # 1 / (1 + e⁻³) = 0.9526
+    assert "dog 95.3 % truly cat 4.7 % 000.png" in page.text("mistakes")  # 1 / (1 + e⁻³) = 0.9526
 
 
 def test_the_page_is_complete_in_itself(page):
     tags = {tag for tag, _ in page.tags}
     assert not tags & {
-        "script",
         "link",
         "iframe",
         "object",
@@ -184,10 +207,9 @@ def test_the_page_is_complete_in_itself(page):
         "image",
     }
     for name in ("src", "href", "xlink:href", "action", "poster", "srcset", "data"):
-        assert all(value.startswith(("#", "data:image/jpeg;base64,")) for value in page.attributes(name)), (
-            name
-        )
+        assert all(value.startswith(("#", "data:image/")) for value in page.attributes(name)), name
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert [tag for tag, _ in page.tags].count("script") == 1  # our own, by its hash
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
@@ -196,8 +218,9 @@ def test_the_page_names_no_address_at_all(run, page):
     assert page
     html = run.report.read_text("utf-8")
     for scheme in ("http:", "https:", "//", "@import", "file:"):
-        outside = html.replace("data:image/jpeg;base64,", "")
-        shown = [line for line in outside.splitlines() if scheme in line and "<img" not in line]
+        script = html[html.index("<script>") :]
+        outside = html.replace(script, "" if scheme == "//" else script)  # its comments
+        shown = [line for line in outside.splitlines() if scheme in line and "data:image/" not in line]
         assert shown == [], scheme
 
 
@@ -206,7 +229,7 @@ def test_the_page_can_be_read_by_machine_and_ear(page):
     ids = list(page.attributes("id"))
     assert len(ids) == len(set(ids))
     assert all(name in ids for name in page.attributes("aria-labelledby"))
-    assert [tag for tag, _ in page.tags if tag in ("h1", "h2")] == ["h1"] + ["h2"] * 9
+    assert [tag for tag, _ in page.tags if tag in ("h1", "h2")] == ["h1"] + ["h2"] * 13
     assert all(attributes.get("aria-label") for tag, attributes in page.tags if tag == "svg")
     scrolled = [attributes for _, attributes in page.tags if attributes.get("class") == "scroll"]
     assert all(attributes["tabindex"] == "0" and attributes["aria-label"] for attributes in scrolled)
@@ -217,6 +240,7 @@ def test_figures_are_files_too(run, page):
     folder = run.evaluation("test") / "figures"
     assert sorted(path.name for path in folder.iterdir()) == [
         "accuracy.svg", "class_counts.svg", "confusion.svg", "loss.svg", "per_class.svg",
+        "precision_recall.svg", "reliability.svg", "risk_coverage.svg", "roc.svg",
     ]  # fmt: skip
 
 
@@ -248,22 +272,31 @@ def test_a_clean_run_says_so(tmp_path):
     page = rendered(run)
     assert "There is none among these images." in page.text("mistakes")
     assert "Every file was used, and none is doubtful." in page.text("ledger")
-    assert "100.0 % of 2 unseen images are right (95 % interval 34.2 to 100.0 %)." in page.text()
-    assert "cannot be told" in page.text("numbers")  # nothing to resample
+    assert "100.0 % of 2 unseen images are right. Always answering “cat”" in page.text()
+    assert "fewer than 20 images are too few to say which is better" in page.text()
+    assert "too few to say (below 20)" in page.text("numbers")
 
 
-def test_of_many_mistakes_sixty_are_shown(tmp_path):
-    section = sections.mistakes(read(make_run(tmp_path, wrong=70, right=1)))
-    assert [picture.path for picture in section.pictures] == [f"{i:03d}.png" for i in range(60)]
+def test_of_many_mistakes_twenty_a_class_are_shown(tmp_path):
+    section = mistakes(read(make_run(tmp_path, wrong=70, right=1)))
+    wrong = [card.path for card in section.cards if not card.right]
+    assert wrong == [f"{i:03d}.png" for i in range(20)]
     assert section.caption.startswith(
-        "70 of 71 images are wrong. Shown are the 60 the model was surest of, 10 are left out."
+        "70 of 71 images are wrong. Shown are the 20 the model was surest of, at most 20 of a class and 300"
+        " in all; 50 are left out."
     )
 
 
-def test_thumbnails_are_small_and_keep_their_shape(tmp_path):
-    source = sections.mistakes(read(make_run(tmp_path))).pictures[0].src
-    picture = Image.open(BytesIO(base64.b64decode(source.removeprefix("data:image/jpeg;base64,"))))
-    assert picture.size == (160, 100)  # of 320 x 200
+def test_cards_show_what_the_network_sees(tmp_path):
+    """A picture of 320 by 200 in a square, with bars above and below; the heat lies over it."""
+    card = mistakes(read(make_run(tmp_path))).cards[0]
+    picture = Image.open(BytesIO(base64.b64decode(card.src.removeprefix("data:image/jpeg;base64,"))))
+    assert picture.size == (160, 160)
+    corner = np.asarray(picture)[4, 80].astype(int)
+    assert np.abs(corner - np.asarray(picture)[80, 80]).max() > 30
+    heats = [Image.open(BytesIO(base64.b64decode(heat.partition(",")[2]))) for heat in card.heats]
+    assert [(heat.mode, heat.size) for heat in heats] == [("RGBA", (7, 5))] * 2
+    assert np.asarray(heats[0])[..., 3].tolist() == [[205] * 7] + [[0] * 7] * 4
 
 
 def test_an_image_that_cannot_be_read_any_more_is_said(tmp_path):
@@ -272,7 +305,6 @@ def test_an_image_that_cannot_be_read_any_more_is_said(tmp_path):
     (tmp_path / "photos" / "001.png").write_text("no image")
     page = rendered(run)
     assert page.text("mistakes").count("The image is not there any more.") == 2
-    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3
 
 
 def test_hostile_names_are_shown_and_never_obeyed(tmp_path):
@@ -292,12 +324,13 @@ def test_hostile_names_are_shown_and_never_obeyed(tmp_path):
     logits = np.zeros((8, 8), np.float32)
     logits[:, 7] = 1  # all are called ~
     save_evaluation(run, Predictions(paths, np.arange(8), logits, hostile))
+    run.manifest.unlink()  # it has other classes
     page = rendered(run)
-    assert not {tag for tag, _ in page.tags} & {"script"}
+    assert [tag for tag, _ in page.tags].count("script") == 1
     for i, name in enumerate(hostile[:7]):
         shown = name.replace("\u202e", "\\u202e").replace("\x1b", "\\x1b").replace("\n", "\\n")
-        assert f"{shown} 1 0.0 % 0.0 % 0.0 %" in page.text("classes")
-        assert f"truly {shown} 00{i}<b>.png" in page.text("mistakes")
+        assert f"{shown} 1 0.0 % too few 0.0 % too few 0.0 %" in page.text("classes")
+        assert f"truly {shown} 10.3 % 00{i}<b>.png" in page.text("mistakes")  # 1 / (7 + e)
 
 
 def test_keras_epochs_are_told(tmp_path):
@@ -307,7 +340,7 @@ def test_keras_epochs_are_told(tmp_path):
     write_text(run.history, history.to_csv(index=False))
     info = json.loads(run.run_json.read_text())
     write_json(run.run_json, info | {"head": {"solver": "keras", "epoch": 1.0, "features": 2560}})
-    section = sections.training(read(run))
+    section = training(read(run))
     assert "for 2 epochs; the weights are those of epoch 1." in section.caption
     assert [drawing.name for drawing in section.figures] == ["loss", "accuracy"]
 
@@ -315,7 +348,7 @@ def test_keras_epochs_are_told(tmp_path):
 def test_a_model_that_beats_one_answer_for_all_is_said_to(tmp_path):
     # Wilson, 20 of 20: 83.9 to 100 %; half are dogs.
     files = read(make_run(tmp_path, wrong=0, right=20))
-    assert sections.verdict(files).baseline.endswith(
+    assert verdict(files).baseline.endswith(
         "for 50.0\N{NO-BREAK SPACE}%; the whole interval lies above that."
     )
 
@@ -327,7 +360,7 @@ def test_a_class_without_images_is_told(tmp_path):
     save_evaluation(run, said)
     page = rendered(run)
     assert "There is no ROC AUC, as a class has no image here." in page.text("numbers")
-    assert "dog 0 0.0 % 0.0 % 0.0 % –" in page.text("classes")
+    assert "dog 0 0.0 % too few 0.0 % too few 0.0 % – –" in page.text("classes")
 
 
 def test_another_split_is_not_called_unseen(tmp_path):

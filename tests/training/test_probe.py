@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.backbones.specs import Part
-from headstart.training import head, probe
+from headstart.training import probe
 from headstart.training.head import score
 
 WHOLE = (Part("mean", 5),)
@@ -96,14 +96,3 @@ def test_a_view_is_a_row_with_its_share_of_the_weight():
     np.testing.assert_array_equal(by_view.kernel, by_row.kernel)
     logits = (by_view.logits(views[:, :1]) + by_view.logits(views[:, 1:])) / 2
     assert score(by_view, views, y)[1] == (logits.argmax(axis=1) == y).mean()
-
-
-def test_calibrated_loss_finds_the_temperature():
-    """Logits three times too bold: at temperature 3 the loss is that of the honest ones."""
-    rng = np.random.default_rng(0)
-    honest = rng.normal(size=(4000, 3))
-    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-    y = (p.cumsum(axis=1) < rng.uniform(size=(4000, 1))).sum(axis=1)
-
-    assert head.calibrated_loss(3 * honest, y) == pytest.approx(head.cross_entropy(honest, y), rel=2e-3)
-    assert head.cross_entropy(3 * honest, y) > 1.2 * head.cross_entropy(honest, y)

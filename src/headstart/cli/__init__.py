@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import cyclopts
 
 from headstart import __version__
-from headstart.cli import cache, data, demo, doctor, evaluate, predict, train
+from headstart.cli import cache, compare, data, demo, doctor, evaluate, explain, predict, train
 from headstart.errors import HeadstartError, InputError, printable, sentence
 from headstart.training import interrupt
 
@@ -30,6 +30,8 @@ app.command(demo.demo)
 app.command(train.train)
 app.command(evaluate.evaluate)
 app.command(predict.predict)
+app.command(explain.explain)
+app.command(compare.compare)
 app.command(data.app)
 app.command(cache.app)
 app.command(doctor.doctor)

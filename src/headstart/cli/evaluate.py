@@ -7,18 +7,35 @@ from pathlib import Path
 from headstart.config import Engine
 
 
-def evaluate(run: Path, data: str | None = None, /, *, engine: Engine = "auto") -> None:
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    /,
+    *,
+    cost: tuple[str, ...] = (),
+    max_error: float | None = None,
+    engine: Engine = "auto",
+) -> None:
     """Evaluate a trained model on its own test split, or on other labelled images.
+
+    With --cost or --max-error the saved model decides by them from then on.
 
     Args:
         run: Run directory.
         data: Other labelled images with the same class names, in the forms that `train` takes.
+        cost: `TRUE:ANSWER=N`: this mistake costs N, others 1; may be repeated.
+        max_error: Share of accepted answers that may be wrong, by the validation images. 0: all are accepted.
         engine: Another engine than the one the model was trained with.
     """
     from headstart import pipeline
     from headstart.cli.tables import print_metrics
     from headstart.progress import shown
 
+    options: dict[str, object] = {"max_error": max_error} if max_error is not None else {}
+    if cost:
+        options |= {"cost": cost, "max_error": 0.0}
+    elif max_error is not None:
+        options |= {"cost": ()}
     with shown():
-        evaluation = pipeline.evaluate(run, data, "" if engine == "auto" else engine)
+        evaluation = pipeline.evaluate(run, data, "" if engine == "auto" else engine, **options)
     print_metrics(evaluation)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,9 @@ from headstart.config import Engine
 from headstart.errors import InputError, harmless, printable, sentence
 
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-COLUMNS = ("path", "label", "confidence", "error")
+NUMBERS = ("confidence", "distance")
+REMARK = {"accept": "", "abstain": "  not sure enough", "unfamiliar": "  unlike the training images"}
+COLUMNS = ("path", "label", "confidence", "decision", "distance", "error")
 
 
 def predict(
@@ -40,16 +43,7 @@ def predict(
 
     if format == "parquet" and out is None:
         raise InputError(sentence("Parquet is not for the screen.", remedy="Add --out FILE.parquet."))
-    files = [file for path in paths for file in _images(path)]
-    if not files:
-        raise InputError(
-            sentence(
-                "There is no image to predict.",
-                allowed="files, or folders with images in them",
-                received=", ".join(map(str, paths)) or "nothing",
-                remedy="Name at least one after the run.",
-            )
-        )
+    files = images_of(paths)
     from headstart.progress import shown, track
 
     predictor = load(run, "" if engine == "auto" else engine)
@@ -61,6 +55,25 @@ def predict(
     else:
         _write_text(FORMATS[format](rows), out)
     return 2 if any(row["error"] for row in rows) else 0
+
+
+def images_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, and the images of folders.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = [file for path in paths for file in _images(path)]
+    if not files:
+        raise InputError(
+            sentence(
+                "There is no image to look at.",
+                allowed="files, or folders with images in them",
+                received=", ".join(map(str, paths)) or "nothing",
+                remedy="Name at least one after the run.",
+            )
+        )
+    return files
 
 
 def _images(path: Path) -> list[Path]:
@@ -110,7 +123,7 @@ def _as_table(rows: list[dict[str, object]]) -> str:
         answer = (
             f"error: {row['error']}"
             if row["error"]
-            else f"{row['confidence']:>7.1%}  {printable(row['label'])}"
+            else f"{row['confidence']:>7.1%}  {printable(row['label'])}{REMARK[str(row['decision'])]}"
         )
         lines.append(f"{printable(row['path']):<{width}}  {answer}\n")
     return "".join(lines)
@@ -124,6 +137,7 @@ def _as_json(rows: list[dict[str, object]]) -> str:
         assert isinstance(probabilities, dict)
         return row | {
             "confidence": round(float(str(row["confidence"])), 6),
+            "distance": None if row["distance"] is None else round(float(str(row["distance"])), 4),
             "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
         }
 
@@ -136,7 +150,7 @@ def _as_csv(rows: list[dict[str, object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([harmless(str(row[name])) if name != "confidence" else row[name] for name in COLUMNS])
+        writer.writerow([row[name] if name in NUMBERS else harmless(str(row[name])) for name in COLUMNS])
     return text.getvalue()
 
 

@@ -12,6 +12,8 @@ from headstart.errors import printable
 from headstart.rundir import RunDir
 
 if TYPE_CHECKING:
+    from headstart.evaluation.comparison import Comparison
+    from headstart.evaluation.explain import Explanation
     from headstart.evaluation.metrics import Evaluation
     from headstart.inference.predictor import Prediction
 
@@ -52,12 +54,65 @@ def print_examples(answers: list[Prediction], truths: list[str]) -> None:
 
 
 def _print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
-    print(f"{next(iter(metrics.values()))['n']:,} images the model has not seen      95 % interval")
+    print(f"{metrics['accuracy']['n']:,} images the model has not seen      95 % interval")
     for name, title in SHOWN.items():
         if metric := metrics.get(name):
-            value, low, high = (f"{100 * metric[key]:5.1f}" for key in ("value", "low", "high"))
-            interval = f"{low} to {high} %" if low != high else "cannot be told from so few"
-            print(f"  {title:<28}{value} %   {interval}")
+            low, high = metric["low"], metric["high"]
+            interval = "too few to say" if low is None else f"{100 * low:5.1f} to {100 * high:5.1f} %"
+            print(f"  {title:<28}{100 * metric['value']:5.1f} %   {interval}")
+
+
+def print_comparisons(first: Path, others: Sequence[Path], found: Sequence[Comparison]) -> None:
+    """A verdict a run, and the numbers behind it."""
+    print(f"Beside {printable(first)}, on the same {found[0].n:,} images:\n")
+    rows = []
+    for run, one in zip(others, found, strict=True):
+        gain = one.differences["accuracy"]
+        points = f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+        f1, loss = one.differences["macro_f1"], one.differences["log_loss"]
+        only = f"{one.only_second:,} : {one.only_first:,}"
+        rows.append(
+            (
+                str(run),
+                one.outcome,
+                points,
+                only,
+                f"{one.adjusted:.3f}",
+                f"{f1.value:+.3f}",
+                f"{loss.value:+.3f}",
+            )
+        )
+    header = (
+        "run",
+        "it is",
+        "accuracy (95 % interval)",
+        "only it : only the first",
+        "p",
+        "macro F1",
+        "log loss",
+    )
+    print_table(header, rows, header[3:], {"better": "green", "worse": "red"})
+    print(
+        "\np: how often two equally good models differ as much (mid-p McNemar). Below 0.05 it is "
+        "a difference."
+    )
+
+
+def explained(found: Explanation, picture: Path) -> tuple[str, ...]:
+    """A row for `print_explanations`."""
+    said = found.prediction
+    if said.error:
+        return (said.path, f"error: {said.error}", *[""] * 5)
+    border = f"{found.border:.0%}" if found.border == found.border else "–"  # NaN where nothing speaks for it
+    near = ", ".join(f"{one.label} {one.similarity:.2f}" for one in found.neighbours)
+    return (said.path, said.label, f"{said.confidence:.1%}", said.decision, border, near, str(picture))
+
+
+def print_explanations(rows: Sequence[tuple[str, ...]]) -> None:
+    """Answers, and what they rest on."""
+    header = ("image", "answer", "", "decision", "heat at the border", "most like", "picture")
+    styles = {"accept": "green", "abstain": "yellow", "unfamiliar": "yellow"}
+    print_table(header, rows, ("", "heat at the border"), styles)
 
 
 def print_table(

@@ -5,42 +5,41 @@ scikit-learn and scipy do the arithmetic. Two conventions hold everywhere:
 - A ratio with an empty denominator is 0: the precision of a class that was never predicted, say.
 - Macro means are over the classes that occur among the true or the predicted labels.
 
-Intervals: Wilson's for proportions of images; for the others the bootstrap over images (`RESAMPLES`
-draws, settled by a seed), as percentiles of the draws about their own mean, taken on the logit scale
-where the number lies between 0 and 1. In simulations that covers the truth more often than plain
-percentiles, which fall short near 1 (an AUC of 0.94 from 100 images: 93 % of intervals instead of
-90 %) and where many classes have few images (macro F1, 20 classes, 200 images: 95 % instead of 91 %).
-A number of exactly 0 or 1 has no spread to resample: its interval is that one point.
+How the intervals are found stands in `intervals`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from headstart.errors import InputError, harmless, sentence
+from headstart.evaluation import averages
+from headstart.evaluation.calibration import bin_gaps, expected_calibration_error
+from headstart.evaluation.intervals import (
+    FEW,
+    QUANTILES,
+    STEEPEST,
+    Metric,
+    bounded,
+    draws,
+    mean,
+    metric,
+    moves,
+    proportion,
+    share,
+)  # fmt: skip
 from headstart.evaluation.predictions import Predictions
+from headstart.evaluation.ranking import Ranking, ranking
 from headstart.rundir import write_json, write_text
 
-RESAMPLES = 1000
-QUANTILES = (0.025, 0.975)
-SMALLEST = float(np.finfo(np.float64).eps)  # log loss is of probabilities no smaller, as in scikit-learn
-CHUNK = 5_000_000  # image weights held at once while resampling
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number, the ends of its 95 % interval (low ≤ value ≤ high), and how many images it is from."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+MAYBE = ["roc_auc", "average_precision", "precision_low", "precision_high", "recall_low", "recall_high"]
+"""Columns that may be empty."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,16 @@ class Evaluation:
     """Numbers only.
 
     Attributes:
-        headline: accuracy, balanced_accuracy, {macro,weighted}_{precision,recall,f1}, top_{k}_accuracy
-            (not when k ≥ the number of classes), roc_auc (not when a class has no image), log_loss.
-        per_class: a row a class: class, n, precision, recall, f1, roc_auc (against the rest; NaN where
-            the class has no image, or all).
-        confusion: (C, C) counts, rows the true class and columns the predicted one.
+        headline: accuracy, balanced_accuracy, {macro,weighted}_{precision,recall,f1}, mcc, top_{k}_accuracy
+            (not when k ≥ the number of classes), roc_auc and average_precision (means over the classes, of
+            two the second's; not when a class has no image), log_loss, brier, ece; majority_accuracy and,
+            where the training images are known, nearest_accuracy: what always giving the commonest class, or
+            the class of the most similar training image, would reach; where answers are not always accepted,
+            coverage, and accepted_accuracy among those that are.
+        per_class: a row a class: class, n, predicted (images that were given this answer), precision, recall
+            (with _low and _high), f1, roc_auc and average_precision (against the rest; NaN where the class
+            has no image, or all).
+        confusion: (C, C) counts, rows the true class and columns the answer.
     """
 
     headline: dict[str, Metric]
@@ -76,8 +80,9 @@ def load(folder: Path, class_names: tuple[str, ...]) -> Evaluation:
     """
     try:
         numbers = json.loads((folder / "metrics.json").read_text("utf-8"))
+        empty: dict[Any, Any] = {name: [""] for name in MAYBE}
         per_class = pd.read_csv(
-            folder / "per_class.csv", dtype={"class": str}, keep_default_na=False, na_values={"roc_auc": [""]}
+            folder / "per_class.csv", dtype={"class": str}, keep_default_na=False, na_values=empty
         )
         confusion = pd.read_csv(folder / "confusion.csv", index_col=0, keep_default_na=False)
         return Evaluation(
@@ -118,136 +123,102 @@ def evaluate(predictions: Predictions, top_k: int = 5, seed: int = 0) -> Evaluat
                 remedy="Check the split.",
             )
         )
-    predictions = predictions.by_path()
-    y_true, y_pred, names = predictions.y_true, predictions.y_pred, predictions.class_names
-    probabilities, n = predictions.probabilities, len(predictions)
-    matrix = np.asarray(confusion_matrix(y_true, y_pred, labels=range(len(names))), dtype=np.int64)
-    aucs, auc, auc_terms = _one_against_rest(y_true, probabilities)
-    losses = -np.log(np.maximum(probabilities[np.arange(n), y_true], SMALLEST))
-    averages = _averages(np.diag(matrix)[None], matrix.sum(axis=1)[None], matrix.sum(axis=0)[None])
-    drawn, means = _bootstrap(y_true, y_pred, len(names), np.stack([losses, auc_terms], axis=1), seed)
-
-    headline = {"accuracy": proportion(y_true == y_pred)}
-    headline |= {name: _interval(value[0], drawn[name], n) for name, value in averages.items()}
+    said = predictions.by_path()
+    names, counts = said.class_names, range(len(said.class_names))
+    matrix = np.asarray(confusion_matrix(said.y_true, said.y_pred, labels=counts), dtype=np.int64)
+    ranked = ranking(said.y_true, said.probabilities)
+    headline = {"accuracy": proportion(said.right)} | _resampled(said, matrix, ranked, seed)
     headline["weighted_recall"] = headline["accuracy"]  # the same number, so the same interval
     if top_k < len(names):
-        headline[f"top_{top_k}_accuracy"] = proportion(_rank_of_truth(y_true, predictions.logits) < top_k)
-    if not np.isnan(auc):
-        headline["roc_auc"] = _interval(auc, auc + means[:, 1], n)
-    low, high = np.quantile(means[:, 0], QUANTILES)
-    headline["log_loss"] = _metric(losses.mean(), low, high, n)
-    return Evaluation(headline, _per_class(y_true, y_pred, names, aucs), _confusion_table(matrix, names))
+        headline[f"top_{top_k}_accuracy"] = proportion(_rank_of_truth(said.y_true, said.logits) < top_k)
+    headline |= _baselines(said) | _accepted(said)
+    return Evaluation(headline, _per_class(said, names, ranked), _confusion_table(matrix, names))
 
 
-def proportion(successes: np.ndarray) -> Metric:
-    """The share of True among N booleans, with Wilson's 95 % interval.
+def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int) -> dict[str, Metric]:
+    """The numbers whose intervals are found by resampling the images."""
+    n, drawn, errors = len(said), [], []
+    gaps = bin_gaps(said.confidence, said.right)
+    counter = averages.Counter(said.y_true, said.y_pred, len(matrix))
+    for weights in draws(n, seed):
+        drawn.append(counter.counts(weights))
+        errors.append(np.abs(weights @ gaps).sum(axis=1) / n)
+    spread = averages.averages(averages.Counts.joined(drawn))
+    fewest = int(min(count for count in matrix.sum(axis=1) if count))
+    found = {
+        name: bounded(float(value[0]), _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0))
+        for name, value in averages.averages(averages.Counts.of(matrix)).items()
+    }
+    losses, scores = said.losses, _brier(said)
+    means = np.stack([losses, scores], axis=1)
+    loss_move, score_move = moves(means, draws(n, seed), STEEPEST["mean"]).T
+    found["log_loss"] = mean(losses.mean(), loss_move, n)
+    found["brier"] = mean(scores.mean(), score_move, n)
+    areas = np.stack([ranked.auc_terms, ranked.precision_terms], axis=1)
+    auc_move, precision_move = moves(areas, draws(n, seed), STEEPEST["area"]).T
+    if not np.isnan(auc := ranked.mean(ranked.auc)):
+        found["roc_auc"] = bounded(auc, auc_move, n, fewest)
+        precision = ranked.mean(ranked.average_precision)
+        found["average_precision"] = bounded(precision, precision_move, n, fewest)
+    ece = expected_calibration_error(said.confidence, said.right)
+    low, high = ece + _about_mean(np.concatenate(errors))
+    return found | {"ece": metric(ece, max(low, 0.0), high, n)}
 
-    >>> round(proportion(np.array([True, True])).low, 4)
-    0.3424
-    """
-    from scipy.stats import binomtest
 
-    k, n = int(successes.sum()), len(successes)
-    interval = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    return _metric(k / n, interval.low, interval.high, n)
+def _about_mean(drawn: np.ndarray) -> np.ndarray:
+    """(2,) moves to the ends: percentiles of (R,) draws about their own mean."""
+    return np.asarray(np.quantile(drawn - drawn.mean(), QUANTILES))
 
 
-def _per_class(
-    y_true: np.ndarray, y_pred: np.ndarray, names: tuple[str, ...], aucs: np.ndarray
-) -> pd.DataFrame:
+def _brier(said: Predictions) -> np.ndarray:
+    """(N,) squared distance of the probabilities from the truth; of two classes half, as scikit-learn's."""
+    probabilities = said.probabilities
+    truth = probabilities[np.arange(len(said)), said.y_true]
+    squares = np.square(probabilities).sum(axis=1) - 2 * truth + 1
+    return np.asarray(squares / (2 if probabilities.shape[1] == 2 else 1))
+
+
+def _baselines(said: Predictions) -> dict[str, Metric]:
+    n = len(said)
+    found = {"majority_accuracy": share(int(np.bincount(said.y_true).max()), n)}
+    if said.around and all(said.around.label):
+        truth = [said.class_names[i] for i in said.y_true]
+        same = [one == other for one, other in zip(truth, said.around.label, strict=True)]
+        found["nearest_accuracy"] = proportion(np.array(same))
+    return found
+
+
+def _accepted(said: Predictions) -> dict[str, Metric]:
+    accepted = said.decisions == "accept"
+    if accepted.all() and said.rule.confidence == 0 and said.rule.distance is None:
+        return {}
+    found = {"coverage": proportion(accepted)}
+    return found | ({"accepted_accuracy": proportion(said.right[accepted])} if accepted.any() else {})
+
+
+def _per_class(said: Predictions, names: tuple[str, ...], ranked: Ranking) -> pd.DataFrame:
     from sklearn.metrics import precision_recall_fscore_support
 
+    classes = range(len(names))
     precision, recall, f1, n = precision_recall_fscore_support(
-        y_true, y_pred, labels=range(len(names)), zero_division=0.0
+        said.y_true, said.y_pred, labels=classes, zero_division=0.0
     )
-    return pd.DataFrame(
-        {"class": names, "n": n, "precision": precision, "recall": recall, "f1": f1, "roc_auc": aucs}
-    )
+    hits = np.bincount(said.y_true[said.right], minlength=len(names))
+    predicted = np.bincount(said.y_pred, minlength=len(names))
+    columns = {"class": names, "n": n, "predicted": predicted}
+    columns |= {"precision": precision, **_ends("precision", hits, predicted)}
+    columns |= {"recall": recall, **_ends("recall", hits, n)}
+    areas = {"roc_auc": ranked.auc, "average_precision": ranked.average_precision}
+    return pd.DataFrame(columns | {"f1": f1} | areas)
 
 
-def _averages(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """The averages over classes of R samples at once, each an (R,) array.
-
-    The (R, C) arguments count images by class: rightly predicted, truly of it, predicted as it.
-    """
-    ratios = {
-        "precision": _ratio(hits, predicted),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, support + predicted),
-    }
-    occurring = (support + predicted > 0).sum(axis=1)
-    averages = {"balanced_accuracy": ratios["recall"].sum(axis=1) / (support > 0).sum(axis=1)}
-    averages |= {f"macro_{name}": ratio.sum(axis=1) / occurring for name, ratio in ratios.items()}
-    share = support / support.sum(axis=1, keepdims=True)
-    return averages | {f"weighted_{name}": (ratio * share).sum(axis=1) for name, ratio in ratios.items()}
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.asarray(numerator / np.maximum(denominator, 1))  # counts: 0 / 1 where the denominator is 0
-
-
-def _bootstrap(
-    y_true: np.ndarray, y_pred: np.ndarray, classes: int, terms: np.ndarray, seed: int
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Averages, and means of `terms` (N, K), over `RESAMPLES` draws of N images with replacement."""
-    from scipy.sparse import csr_array
-
-    n, right = len(y_true), y_true == y_pred
-
-    def member(y: np.ndarray, counted: np.ndarray) -> csr_array:
-        return csr_array((counted.astype(np.float64), (np.arange(n), y)), shape=(n, classes))
-
-    everyone = np.ones(n)
-    masks = (member(y_true, right), member(y_true, everyone), member(y_pred, everyone))
-    chunks, means = [], []
-    for weights in _draws(n, seed):
-        chunks.append([weights @ mask for mask in masks])
-        means.append(weights @ terms / n)
-    hits, support, predicted = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
-    return _averages(hits, support, predicted), np.concatenate(means)
-
-
-def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
-    """(R, N) times that each image is drawn, in chunks; the chunk's size doesn't change the numbers."""
-    rng = np.random.default_rng(seed)
-    rows = max(1, CHUNK // n)
-    for start in range(0, RESAMPLES, rows):
-        size = min(rows, RESAMPLES - start)
-        yield np.array([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(size)], np.float64)
-
-
-def _one_against_rest(y_true: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """(C,) AUCs, the headline AUC (NaN where a class has no image) and its (N,) first-order terms.
-
-    The headline is the second class's AUC where there are two, else the mean over classes.
-    """
-    n, classes = probabilities.shape
-    counted = [1] if classes == 2 else list(range(classes))
-    aucs, terms = np.full(classes, np.nan), np.zeros(n)
-    for c in range(classes):
-        positive = y_true == c
-        if positive.any() and not positive.all():
-            aucs[c], own = _auc(positive, probabilities[:, c])
-            terms += own / len(counted) if c in counted else 0.0
-    return aucs, float(np.nan if np.isnan(aucs).any() else aucs[counted].mean()), terms
-
-
-def _auc(positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
-    """The AUC, and each image's first-order effect on it.
-
-    Let V_i be the share of the other group that image i is on the right side of (ties count half).
-    The mean of V over either group is the AUC A; weighing the images by w (mean 1) moves A by about
-    Σ w_i ψ_i / N with ψ_i = (V_i - A) · N / (size of i's group). Reference: DeLong et al. 1988.
-    """
-    from scipy.stats import rankdata
-
-    n, own = len(score), np.empty(len(score))
-    ranks = rankdata(score)
-    for group in (positive, ~positive):
-        own[group] = (ranks[group] - rankdata(score[group])) / (n - group.sum())
-    own[~positive] = 1 - own[~positive]
-    value = float(own[positive].mean())
-    return value, (own - value) * n / np.where(positive, positive.sum(), n - positive.sum())
+def _ends(name: str, hits: np.ndarray, counts: np.ndarray) -> dict[str, list[float]]:
+    """Intervals of shares of `counts`; NaN where there are fewer than `FEW`."""
+    found = [share(int(k), int(n)) if n >= FEW else None for k, n in zip(hits, counts, strict=True)]
+    nan = float("nan")
+    lows = [nan if one is None or one.low is None else one.low for one in found]
+    highs = [nan if one is None or one.high is None else one.high for one in found]
+    return {f"{name}_low": lows, f"{name}_high": highs}
 
 
 def _rank_of_truth(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -255,21 +226,6 @@ def _rank_of_truth(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:
     truth = logits[np.arange(len(y_true)), y_true][:, None]
     earlier = np.arange(logits.shape[1]) < y_true[:, None]
     return np.asarray(((logits > truth) | ((logits == truth) & earlier)).sum(axis=1))
-
-
-def _interval(value: float, drawn: np.ndarray, n: int) -> Metric:
-    """The interval of a number between 0 and 1 from its bootstrap draws."""
-    from scipy.special import expit, logit
-
-    if value in (0.0, 1.0):
-        return Metric(float(value), float(value), float(value), n)
-    low, high = np.quantile(drawn - drawn.mean(), QUANTILES) / (value * (1 - value))
-    return _metric(value, expit(logit(value) + low), expit(logit(value) + high), n)
-
-
-def _metric(value: float, low: float, high: float, n: int) -> Metric:
-    """Widens the interval to hold the value, where rounding or skew put it outside."""
-    return Metric(float(value), float(min(low, value)), float(max(high, value)), n)
 
 
 def _confusion_table(matrix: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:

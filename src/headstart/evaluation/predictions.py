@@ -1,18 +1,45 @@
-"""Predictions: paths, true labels, logits; probabilities follow from them."""
+"""Predictions: paths, true labels, logits; probabilities, answers and decisions follow from them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import InputError, sentence
+from headstart.inference.decision import ALWAYS, Rule
 from headstart.inference.softmax import softmax
 from headstart.rundir import atomic_file, to_json
+
+SMALLEST = float(np.finfo(np.float64).eps)  # as in scikit-learn's log loss
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where N images lie among the training images.
+
+    Attributes:
+        distance: (N,) float64, see `Familiarity`.
+        nearest: N paths of the most similar training images.
+        label: N names of their classes; empty where the model does not know them.
+        similarity: (N,) float64 cosines to them.
+    """
+
+    distance: np.ndarray
+    nearest: tuple[str, ...]
+    label: tuple[str, ...]
+    similarity: np.ndarray
+
+    def take(self, order: np.ndarray) -> Surroundings:
+        """Those rows."""
+        nearest, label = (tuple(column[i] for i in order) for column in (self.nearest, self.label))
+        return Surroundings(self.distance[order], nearest, label, self.similarity[order])
 
 
 @dataclass(frozen=True)
@@ -25,6 +52,8 @@ class Predictions:
         logits: (N, C) float32.
         class_names: C names; a class index is a position in it.
         temperature: what the logits are divided by before the softmax.
+        rule: by which an answer is given.
+        around: where the images lie among the training images; None where that is not known.
 
     Raises:
         ValueError: the shapes disagree, a logit isn't finite or an index is out of range.
@@ -35,6 +64,8 @@ class Predictions:
     logits: np.ndarray
     class_names: tuple[str, ...]
     temperature: float = 1.0
+    rule: Rule = ALWAYS
+    around: Surroundings | None = None
 
     def __post_init__(self) -> None:
         n, c = len(self.paths), len(self.class_names)
@@ -45,33 +76,56 @@ class Predictions:
             raise ValueError("a logit is not a finite number")
         if not np.isin(self.y_true, np.arange(c)).all():
             raise ValueError(f"a label is not in 0 to {c - 1}")
+        if self.around and self.around.distance.shape != (n,):
+            raise ValueError(f"{n} paths, but {len(self.around.distance)} distances")
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    @property
+    @cached_property
     def probabilities(self) -> np.ndarray:
         """(N, C) float64, rows summing to 1."""
         return softmax(self.logits, self.temperature)
 
-    @property
+    @cached_property
     def y_pred(self) -> np.ndarray:
-        """(N,) int64 index of the largest logit; of equal ones the first."""
-        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+        """(N,) int64 index of the answer: the most probable class unless the rule has costs."""
+        return self.rule.answers(self.probabilities)
 
     @property
     def confidence(self) -> np.ndarray:
-        """(N,) float64 probability of the predicted class."""
-        return np.asarray(self.probabilities.max(axis=1))
+        """(N,) float64 probability of the answer."""
+        return np.asarray(self.probabilities[np.arange(len(self)), self.y_pred])
+
+    @property
+    def losses(self) -> np.ndarray:
+        """(N,) −log of the truth's probability, counted as no smaller than `SMALLEST`."""
+        truth = self.probabilities[np.arange(len(self)), self.y_true]
+        return np.asarray(-np.log(np.maximum(truth, SMALLEST)))
+
+    @property
+    def right(self) -> np.ndarray:
+        """(N,) whether the answer is the true class."""
+        return np.asarray(self.y_pred == self.y_true)
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """(N,) accept, abstain or unfamiliar."""
+        return self.rule.decisions(self.confidence, self.around.distance if self.around else None)
 
     def by_path(self) -> Predictions:
         """The same predictions ordered by path."""
         order = np.array(sorted(range(len(self)), key=lambda i: self.paths[i]), dtype=np.int64)
-        paths = tuple(self.paths[i] for i in order)
-        return replace(self, paths=paths, y_true=self.y_true[order], logits=self.logits[order])
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in order),
+            y_true=self.y_true[order],
+            logits=self.logits[order],
+            around=self.around and self.around.take(order),
+        )
 
     def save(self, path: Path) -> None:
-        """Writes Parquet ordered by path; class names and temperature travel in the schema's metadata."""
+        """Writes Parquet ordered by path; class names, temperature and rule are in the schema's metadata."""
         with atomic_file(path) as temporary:
             pq.write_table(_table(self.by_path()), temporary)
 
@@ -83,14 +137,15 @@ def load(path: Path) -> Predictions:
         InputError: the file is missing, or isn't such a file.
     """
     try:
-        table = pq.read_table(path, columns=["path", "label", "logits"])
+        table = pq.read_table(path)
         extra = json.loads(table.schema.metadata[b"headstart"])
         class_names = tuple(str(name) for name in extra["class_names"])
         index = {name: i for i, name in enumerate(class_names)}
         y_true = np.array([index[label] for label in table["label"].to_pylist()], dtype=np.int64)
         logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, len(class_names))
         paths = tuple(table["path"].to_pylist())
-        return Predictions(paths, y_true, logits, class_names, float(extra["temperature"]))
+        temperature, rule = float(extra["temperature"]), _rule(extra.get("rule", {}))
+        return Predictions(paths, y_true, logits, class_names, temperature, rule, _around(table))
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(
             sentence(
@@ -102,20 +157,40 @@ def load(path: Path) -> Predictions:
         ) from error
 
 
+def _rule(values: dict[str, Any]) -> Rule:
+    return Rule(
+        **values | {"costs": tuple((int(i), int(j), float(c)) for i, j, c in values.get("costs", ()))}
+    )
+
+
+def _around(table: pa.Table) -> Surroundings | None:
+    if "distance" not in table.column_names:
+        return None
+    nearest, label = (tuple(table[name].to_pylist()) for name in ("nearest", "nearest_label"))
+    return Surroundings(table["distance"].to_numpy(), nearest, label, table["similarity"].to_numpy())
+
+
 def _table(predictions: Predictions) -> pa.Table:
-    names, y_true, y_pred = predictions.class_names, predictions.y_true, predictions.y_pred
-    probabilities = predictions.probabilities
+    names, around = predictions.class_names, predictions.around
     columns = {
         "path": pa.array(predictions.paths, pa.string()),
-        "label": pa.array([names[i] for i in y_true], pa.string()),
-        "predicted": pa.array([names[i] for i in y_pred], pa.string()),
-        "confidence": pa.array(probabilities.max(axis=1)),
-        "correct": pa.array(y_true == y_pred),
+        "label": pa.array([names[i] for i in predictions.y_true], pa.string()),
+        "predicted": pa.array([names[i] for i in predictions.y_pred], pa.string()),
+        "confidence": pa.array(predictions.confidence),
+        "correct": pa.array(predictions.right),
+        "decision": pa.array(predictions.decisions.tolist(), pa.string()),
         "logits": _lists(predictions.logits.astype(np.float32, copy=False)),
-        "probabilities": _lists(probabilities),
+        "probabilities": _lists(predictions.probabilities),
     }
-    extra = to_json({"class_names": names, "temperature": predictions.temperature})
-    return pa.table(columns).replace_schema_metadata({b"headstart": extra.encode()})
+    if around:
+        columns |= {
+            "distance": pa.array(around.distance),
+            "nearest": pa.array(around.nearest, pa.string()),
+            "nearest_label": pa.array(around.label, pa.string()),
+            "similarity": pa.array(around.similarity),
+        }
+    extra = {"class_names": names, "temperature": predictions.temperature, "rule": asdict(predictions.rule)}
+    return pa.table(columns).replace_schema_metadata({b"headstart": to_json(extra).encode()})
 
 
 def _lists(rows: np.ndarray) -> pa.ListArray:

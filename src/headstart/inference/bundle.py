@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -33,13 +36,23 @@ from headstart.backbones.weights import Arrays
 from headstart.config import Fit, Pixels, TrainedHead
 from headstart.engines import ENGINES
 from headstart.errors import BundleError, sentence
+from headstart.inference.decision import Cost, Rule
+from headstart.inference.familiarity import Familiarity
 from headstart.rundir import to_json, write_tensors
 
-FORMAT = 2
+FORMAT = 3
 SPEC_LIMIT = 64 * 1024
 HEADER_LIMIT = 1024 * 1024  # of a safetensors file, in bytes
 MANIFEST = "MANIFEST.sha256"
 LINE = re.compile(r"([0-9a-f]{64}) (0|[1-9][0-9]{0,12}) ((?:golden/)?[0-9a-z_.]{1,64})")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Least probability of an accepted answer, and greatest distance of a familiar image; None: not known."""
+
+    confidence: float = 0.0
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,7 @@ class BundleSpec:
         image_size, fit, views: how a picture becomes the network's input; 1 or 8 dihedral views averaged.
         class_names: in the order of the logits.
         temperature: logits are divided by it before softmax.
+        thresholds, costs: when an answer is accepted, and which is given, see `Rule`.
         engine, precision: what computed the features that the head was trained on.
     """
 
@@ -68,7 +82,14 @@ class BundleSpec:
     temperature: float
     engine: str
     precision: str
+    thresholds: Thresholds = Thresholds()
+    costs: tuple[Cost, ...] = ()
     format: int = FORMAT
+
+    @property
+    def rule(self) -> Rule:
+        """By which an answer is given."""
+        return Rule(self.thresholds.confidence, self.thresholds.distance, self.costs)
 
     @property
     def network(self) -> Backbone:
@@ -92,6 +113,7 @@ class Reference:
         mean: (E,) float32 mean of the embeddings (means of the last map over height and width).
         covariance: (E, E) float32.
         embeddings: (N, E) float16, at most 50,000.
+        classes: (N,) int32 indices of the images' classes; −1 in bundles of earlier formats, which lack them.
         sha256: (N, 32) uint8 hashes of the images.
         paths: N paths, relative to the data's root.
     """
@@ -99,6 +121,7 @@ class Reference:
     mean: np.ndarray
     covariance: np.ndarray
     embeddings: np.ndarray
+    classes: np.ndarray
     sha256: np.ndarray
     paths: tuple[str, ...]
 
@@ -109,6 +132,7 @@ class Reference:
             "mean": self.mean,
             "covariance": self.covariance,
             "embeddings": self.embeddings,
+            "classes": self.classes,
             "sha256": self.sha256,
             "paths": paths,
         }
@@ -131,6 +155,19 @@ def write(folder: Path, spec: BundleSpec, arrays: Arrays, reference: Reference, 
     for i, content in enumerate(golden.images):
         (folder / "golden" / f"{i}.image").write_bytes(content)
     (folder / "golden" / "answers.json").write_text(to_json(golden.probabilities), encoding="utf-8")
+    _seal(folder)
+
+
+def rewrite(bundle: Bundle, folder: Path, spec: BundleSpec) -> None:
+    """Writes the bundle with another spec, for the same weights, into the existing empty `folder`."""
+    shutil.copytree(bundle.folder, folder, dirs_exist_ok=True)
+    (folder / MANIFEST).unlink()
+    (folder / "model.json").write_text(to_json(asdict(spec)), encoding="utf-8")
+    _seal(folder)
+
+
+def _seal(folder: Path) -> None:
+    """Writes the manifest of all members."""
     lines = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         content = path.read_bytes()
@@ -152,11 +189,19 @@ class Bundle:
 
     def reference(self) -> Reference:
         """What the training images looked like."""
-        names = ["mean", "covariance", "embeddings", "sha256", "paths"]
-        tensors = _load_tensors(self.folder / "reference.safetensors", names)
+        names = ["mean", "covariance", "embeddings", "classes", "sha256", "paths"]
+        tensors = _load_tensors(self.folder / "reference.safetensors", names, {"classes": _unknown})
         _audit_reference(tensors, self.spec)
         text = tensors.pop("paths").tobytes().decode("utf-8", "surrogateescape")
         return Reference(**tensors, paths=tuple(text.split("\0")))
+
+    def familiarity(self) -> Familiarity:
+        """How far an image is from the training images."""
+        tensors = _load_tensors(self.folder / "reference.safetensors", ["mean", "covariance"])
+        width = self.spec.network.channels(self.spec.network.last_map)
+        if (tensors["mean"].shape, tensors["covariance"].shape) != ((width,), (width, width)):
+            raise _damaged("reference.safetensors does not hold what the spec calls for")
+        return Familiarity.of(tensors["mean"], tensors["covariance"])
 
     def golden(self) -> Golden:
         """The held-out images and their answers."""
@@ -210,13 +255,20 @@ def parse(content: bytes) -> BundleSpec:
         )
     _check_values(values)
     values |= {"taps": tuple(values["taps"]), "class_names": tuple(values["class_names"])}
+    values["thresholds"] = Thresholds(**values["thresholds"])
+    values["costs"] = tuple((i, j, cost) for i, j, cost in values["costs"])
     return BundleSpec(**values)
 
 
 def _brought_forward(values: dict[str, Any]) -> dict[str, Any]:
-    """What format 1 says, as format 2 does: it had no `pixels`, since all backbones came from ImageNet."""
+    """What earlier formats say, as this one does.
+
+    Format 1 had no `pixels`, since all backbones came from ImageNet; format 2 accepted every answer.
+    """
     if values.get("format") == 1 and "pixels" not in values:
-        return values | {"format": 2, "pixels": "imagenet"}
+        values = values | {"format": 2, "pixels": "imagenet"}
+    if values.get("format") == 2 and not {"thresholds", "costs"} & set(values):
+        values = values | {"format": 3, "thresholds": asdict(Thresholds()), "costs": []}
     return values
 
 
@@ -234,6 +286,7 @@ def _check_values(values: dict[str, Any]) -> None:
         and all(0 < len(name) <= 255 for name in names),
         "temperature": type(temperature) is float and 1e-3 <= temperature <= 1e3,
         "engine": isinstance(values["engine"], str) and values["engine"] in ENGINES,
+        "thresholds": _are_thresholds(values["thresholds"]),
     }
     if not all(checks.values()):
         raise _damaged(f"model.json: {next(name for name, good in checks.items() if not good)}")
@@ -243,6 +296,24 @@ def _check_values(values: dict[str, Any]) -> None:
         raise _damaged("model.json: taps or boundary")
     if values["precision"] != ENGINES[values["engine"]].precision:
         raise _damaged("model.json: precision")
+    if not isinstance(values["costs"], list) or not all(_is_cost(c, len(names)) for c in values["costs"]):
+        raise _damaged("model.json: costs")
+
+
+def _are_thresholds(values: Any) -> bool:
+    if not isinstance(values, dict) or set(values) != {"confidence", "distance"}:
+        return False
+    confidence, distance = values["confidence"], values["distance"]
+    far = distance is None or (type(distance) is float and 0 <= distance < math.inf)
+    return far and type(confidence) is float and 0 <= confidence <= 1
+
+
+def _is_cost(value: Any, classes: int) -> bool:
+    if not isinstance(value, list) or [type(item) for item in value] != [int, int, float]:
+        return False
+    true, answer, cost = value
+    known = 0 <= min(true, answer) <= max(true, answer) < classes
+    return bool(known and true != answer and 0 <= cost < math.inf)
 
 
 def _audit_members(folder: Path) -> None:
@@ -290,11 +361,18 @@ def _audit_reference(tensors: Arrays, spec: BundleSpec) -> None:
         "mean": ((width,), np.float32),
         "covariance": ((width, width), np.float32),
         "embeddings": ((count, width), np.float16),
+        "classes": ((count,), np.int32),
         "sha256": ((count, 32), np.uint8),
         "paths": (tensors["paths"].shape, np.uint8),
     }
     if any(tensors[name].shape != shape or tensors[name].dtype != d for name, (shape, d) in expected.items()):
         raise _damaged("reference.safetensors does not hold what the spec calls for")
+    if not np.isin(tensors["classes"], np.arange(-1, len(spec.class_names))).all():
+        raise _damaged("reference.safetensors has classes that the spec lacks")
+
+
+def _unknown(tensors: Arrays) -> np.ndarray:
+    return np.full(len(tensors["sha256"]), -1, np.int32)
 
 
 def _open(path: Path) -> Any:
@@ -315,12 +393,18 @@ def _read(path: Path, limit: int = 1 << 30) -> bytes:
     return content
 
 
-def _load_tensors(path: Path, names: list[str]) -> Arrays:
+def _load_tensors(
+    path: Path, names: list[str], lacking: dict[str, Callable[[Arrays], np.ndarray]] | None = None
+) -> Arrays:
+    """The named tensors; those that earlier formats lack may be made of the others."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return {name: tensors.get_tensor(name) for name in names}
+            there = set(tensors.keys())
+            absent = [name for name in lacking or {} if name not in there]
+            found = {name: tensors.get_tensor(name) for name in names if name not in absent}
+            return found | {name: (lacking or {})[name](found) for name in absent}
     except SafetensorError as error:
         raise _damaged(f"{path.name}: {error}") from error
 

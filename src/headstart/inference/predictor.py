@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import ImageError
 from headstart.inference import bundle as bundles
+from headstart.inference.decision import Decision
+from headstart.inference.reference import embedding
 from headstart.inference.softmax import softmax
 
 Source = str | Path | bytes | np.ndarray
@@ -26,9 +29,14 @@ class Prediction:
 
     Attributes:
         path: as it was given; empty for bytes and arrays.
-        label: the most probable class; empty where the image could not be read.
+        label: the answer: the most probable class, or with costs the one that they make advisable; empty
+        where
+            the image could not be read.
         confidence: its probability, in [0, 1].
         probabilities: of every class, in the order of the bundle's class names.
+        decision: `accept`, `abstain` (not sure enough) or `unfamiliar` (unlike the training images); empty
+            where there is no answer.
+        distance: to the training images, about 1 for one of them; None where the bundle does not know.
         error: why there is no answer, or empty.
     """
 
@@ -36,6 +44,8 @@ class Prediction:
     label: str
     confidence: float
     probabilities: dict[str, float]
+    decision: Decision | Literal[""] = ""
+    distance: float | None = None
     error: str = ""
 
 
@@ -49,11 +59,13 @@ class Predictor:
     """
 
     def __init__(self, bundle: bundles.Bundle, engine: str = "") -> None:
-        self.spec = bundle.spec
+        self.bundle, self.spec = bundle, bundle.spec
         trained_here = ENGINES[self.spec.engine].installed
         self.engine_name = engine or (self.spec.engine if trained_here else "openvino")
         arrays = bundle.arrays()
         spec = self.spec
+        self.rule = spec.rule
+        self.familiarity = None if self.rule.distance is None else bundle.familiarity()
         self.head = heads.from_arrays(spec.network, spec.head, arrays)
         self.engine = open_engine(self.engine_name, spec.network, spec.head, spec.image_size, arrays)
 
@@ -64,6 +76,14 @@ class Predictor:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(N, views, D) features → (N, C) probabilities."""
         return softmax(self.logits(features), self.spec.temperature)
+
+    def embeddings(self, features: np.ndarray) -> np.ndarray:
+        """(N, views, D) features → (N, E) that distances and neighbours go by."""
+        return embedding(self.spec.network, features)
+
+    def distances(self, embeddings: np.ndarray) -> np.ndarray | None:
+        """(N,) of (N, E) embeddings; None where the bundle does not know them."""
+        return self.familiarity.distances(embeddings) if self.familiarity else None
 
     def features(self, squares: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields (views, D) features for each (size, size, 3) uint8 image."""
@@ -98,12 +118,24 @@ class Predictor:
         for source, square in ahead(lambda source: (source, self._try(source)), sources):
             path = str(source) if isinstance(source, str | Path) else ""
             if isinstance(square, ImageError):
-                yield Prediction(path, "", 0.0, {}, str(square))
-                continue
-            row = self.probabilities(np.stack(list(self.features([square]))))[0]
-            names = self.spec.class_names
-            best = int(row.argmax())
-            yield Prediction(path, names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
+                yield Prediction(path, "", 0.0, {}, error=str(square))
+            else:
+                yield self._answer(path, np.stack(list(self.features([square]))))
+
+    def _answer(self, path: str, features: np.ndarray) -> Prediction:
+        """For (1, views, D) features of an image."""
+        probabilities, names = self.probabilities(features), self.spec.class_names
+        answer = int(self.rule.answers(probabilities)[0])
+        confidence = probabilities[:, answer]
+        distances = self.distances(self.embeddings(features))
+        return Prediction(
+            path,
+            names[answer],
+            float(confidence[0]),
+            dict(zip(names, probabilities[0].tolist(), strict=True)),
+            self.rule.decisions(confidence, distances).tolist()[0],
+            None if distances is None else float(distances[0]),
+        )
 
     def _try(self, source: Source) -> np.ndarray | ImageError:
         try:

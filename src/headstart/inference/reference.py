@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from headstart.backbones.specs import Backbone
-from headstart.data.manifest import Manifest
 from headstart.inference.bundle import Reference
 
+if TYPE_CHECKING:
+    from headstart.data.manifest import Manifest
+
 LIMIT = 50_000  # embeddings kept; a larger set is thinned evenly
+FLOOR = 1e-6  # variance of a channel that says the same of every image, beside which others are about 1
+
+
+def embedding(backbone: Backbone, features: np.ndarray) -> np.ndarray:
+    """(N, E) of (N, views, D) features: the last map's mean, in the view of the image as it is.
+
+    The features end with the last map's mean and maximum, E numbers each.
+    """
+    channels = backbone.channels(backbone.last_map)
+    return features[:, 0, -2 * channels : -channels]
 
 
 def reference(backbone: Backbone, manifest: Manifest, features: np.ndarray) -> Reference:
     """Builds the reference of the training images from their (N, views, D) features.
 
-    The embedding is the last map's mean in the first view: the features end with the last map's mean and
-    maximum, C numbers each.
+    The covariance is shrunk (Ledoit and Wolf 2004), so that few images tell of all directions.
     """
-    channels = backbone.channels(backbone.last_map)
-    embeddings = features[:, 0, -2 * channels : -channels].astype(np.float64)
+    from sklearn.covariance import ledoit_wolf
+
+    embeddings = embedding(backbone, features).astype(np.float64)
     kept = np.unique(np.linspace(0, len(embeddings) - 1, min(LIMIT, len(embeddings))).astype(int))
     table = manifest.table.iloc[kept]
     hashes = np.frombuffer(bytes.fromhex("".join(table["sha256"])), np.uint8).reshape(-1, 32)
+    covariance, _ = ledoit_wolf(embeddings)
     return Reference(
         mean=embeddings.mean(axis=0).astype(np.float32),
-        covariance=np.cov(embeddings, rowvar=False).astype(np.float32),
+        covariance=(covariance + FLOOR * np.eye(embeddings.shape[1])).astype(np.float32),
         embeddings=embeddings[kept].astype(np.float16),
+        classes=manifest.y[kept].astype(np.int32),
         sha256=hashes,
         paths=tuple(table["path"]),
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import importlib.metadata
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 from headstart.data.check import DataCheck
 from headstart.report import data_numbers as numbers
 from headstart.report import data_pictures as pictures
 from headstart.report import data_sections as sections
-from headstart.report.page import fill
+from headstart.report.page import fill, scripted
 from headstart.report.parts import Section
 from headstart.report.thumbnails import Album
 from headstart.rundir import write_text
@@ -34,11 +31,8 @@ def render(check: DataCheck, path: Path, title: str, fingerprint: str = "") -> N
         title: what the person calls the data.
         fingerprint: of the data, where it was computed.
     """
-    from markupsafe import Markup
-
     version = importlib.metadata.version("headstart")
     found = numbers.findings(check.ledger)
-    script = files("headstart.report").joinpath("templates/filter.js").read_text("utf-8")
     page = fill(
         "data.html.j2",
         name=title,
@@ -46,8 +40,7 @@ def render(check: DataCheck, path: Path, title: str, fingerprint: str = "") -> N
         verdict=sections.verdict(check, found),
         facts=sections.facts(check),
         sections=tuple(_sections(check, found, version, fingerprint)),
-        script=Markup(script),  # noqa: S704 - our own file
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        **scripted("filter.js"),
     )
     write_text(path, page)
 

@@ -33,7 +33,7 @@ VARIABLES |= {BLUE: "blue", ORANGE: "orange", GREEN: "green"}
 HEAT = "#0071b3"  # not a variable: white numbers stand on it, by day and by night
 SPLIT_COLOURS = {"train": BLUE, "val": GREEN, "test": ORANGE}
 
-SHOWN = 40
+SHOWN = 50
 """Figures show at most so many classes: the ones with the most mistakes."""
 
 LONGEST = 22

@@ -12,7 +12,9 @@ import pandas as pd
 
 from headstart.data import manifest as manifests
 from headstart.errors import InputError, sentence
-from headstart.evaluation import metrics, predictions
+from headstart.evaluation import explain, metrics, predictions
+from headstart.evaluation.evaluate import HEATMAPS
+from headstart.evaluation.explain import Heatmaps
 from headstart.rundir import RunDir
 
 T = TypeVar("T")
@@ -31,6 +33,7 @@ class RunFiles:
     ledger: pd.DataFrame | None
     history: pd.DataFrame | None
     parity: Mapping[str, Any] | None
+    heatmaps: Heatmaps | None = None
 
 
 def read(run: RunDir, split: str = "test") -> RunFiles:
@@ -60,6 +63,7 @@ def read(run: RunDir, split: str = "test") -> RunFiles:
         ledger=_optional(run.data_report, lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)),
         history=_optional(run.history, pd.read_csv),
         parity=_optional(run.parity, _json),
+        heatmaps=_optional(folder / HEATMAPS, explain.load),
     )
 
 

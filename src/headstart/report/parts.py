@@ -11,12 +11,15 @@ from headstart.report import figures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from headstart.report.findings import Finding
+
 
 @dataclass(frozen=True)
 class Table:
     """Cells as text. The first `text_columns` are words, the others numbers; `label` says what it is.
 
-    `links` are the names, in this page, of what the rows lead to; `filtered` gives it a field to search by.
+    `links` are the names, in this page, of what the rows lead to; `filtered` gives it a field to search by;
+    `sortable` lets its columns be sorted; `full` gives it the width of the page.
     """
 
     label: str
@@ -25,11 +28,13 @@ class Table:
     text_columns: int = 1
     links: tuple[str, ...] = ()
     filtered: bool = False
+    sortable: bool = False
+    full: bool = False
 
     @property
     def wide(self) -> bool:
         """Whether it needs the width of the page."""
-        return self.text_columns > 2
+        return self.full or self.text_columns > 2
 
 
 def value_table(label: str, values: Mapping[str, Any]) -> Table:
@@ -64,14 +69,72 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image of the gallery; `src` is a data URI, or empty where the file can't be read any more."""
+class Cell:
+    """A cell of the confusion matrix: its count, its share of the row, and its words for a screen reader.
+
+    `name` is what its images are called in the page; empty where there are none.
+    """
+
+    text: str
+    share: float
+    right: bool
+    label: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: names of the classes, and a row of cells for each true one."""
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image of the gallery, its answer and its truth, and what speaks for each.
+
+    Attributes:
+        src: data URI of the image as the network sees it; empty where it can't be read any more.
+        path, true, answer: where it lies, and the classes.
+        confidence, truth: the probabilities of the answer and of the true class.
+        heats: data URIs to lay over it: of the answer, and for a mistake of the truth.
+        cell: its cell of the confusion matrix.
+        right: whether the answer is the truth.
+        decision: accept, abstain or unfamiliar.
+        nearest: class of the most similar training image, where it is known.
+    """
 
     src: str
     path: str
     true: str
-    predicted: str
+    answer: str
     confidence: str
+    truth: str
+    heats: tuple[str, ...]
+    cell: str
+    right: bool
+    decision: str
+    nearest: str
+
+
+@dataclass(frozen=True)
+class Slider:
+    """Counts by probability, for trying thresholds and costs.
+
+    Attributes:
+        names: of the classes to choose from.
+        own, rest: for each, how many images of it and of the others fall into each of equally wide steps of
+            its probability.
+        start: which is chosen at first.
+        two: whether there are only two classes.
+    """
+
+    names: tuple[str, ...]
+    own: tuple[tuple[int, ...], ...]
+    rest: tuple[tuple[int, ...], ...]
+    start: int
+    two: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +194,10 @@ class Section:
     bars: tuple[Bar, ...] = ()
     figures: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    matrix: Matrix | None = None
+    cards: tuple[Card, ...] = ()
+    slider: Slider | None = None
     code: str = ""
     strips: tuple[Strip, ...] = ()
     layout: str = "rows"
@@ -146,7 +212,7 @@ class Verdict:
     claim: str
     baseline: str
     caution: str
-    place: tuple[float, float, float]
+    place: tuple[float, ...]
     baseline_place: float
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from headstart.report import sections
+from headstart.report import figures, sections
 from headstart.report.files import RunFiles, read
-from headstart.report.page import fill
+from headstart.report.page import fill, scripted
 from headstart.report.parts import Section
+from headstart.report.run.verdict import facts, verdict
 from headstart.rundir import RunDir, write_text
 
 
@@ -23,8 +24,10 @@ def render(run: RunDir, split: str = "test") -> None:
     """
     files = read(run, split)
     parts = tuple(sections.sections(files))
-    for drawing in (drawing for part in parts for drawing in part.figures):
-        write_text(run.evaluation(split) / "figures" / f"{drawing.name}.svg", drawing.svg)
+    drawn = {drawing.name: drawing.svg for part in parts for drawing in part.figures}
+    drawn["confusion"] = figures.to_svg(figures.confusion(files.evaluation.confusion))
+    for name, svg in drawn.items():
+        write_text(run.evaluation(split) / "figures" / f"{name}.svg", svg)
     write_text(run.report, page(files, parts))
 
 
@@ -35,7 +38,8 @@ def page(files: RunFiles, parts: tuple[Section, ...]) -> str:
         name=files.run.root.resolve().name,
         split=files.split,
         version=files.info.get("versions", {}).get("headstart", ""),
-        verdict=sections.verdict(files),
-        facts=sections.facts(files),
+        verdict=verdict(files),
+        facts=facts(files),
         sections=parts,
+        **scripted("report.js"),
     )

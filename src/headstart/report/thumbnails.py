@@ -48,7 +48,7 @@ def resized(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def data_uri(pixels: np.ndarray, kind: Literal["JPEG", "PNG"] = "JPEG") -> str:
-    """(H, W, 3) or (H, W) uint8 as a data URI: JPEG for photographs, PNG for drawings."""
+    """(H, W, 3), (H, W, 4) or (H, W) uint8 as a data URI: JPEG for photographs, PNG for drawings."""
     from PIL import Image
 
     encoded = BytesIO()

@@ -14,6 +14,7 @@ import numpy as np
 
 from headstart.backbones.heads import LinearHead, Scaling
 from headstart.backbones.specs import Part
+from headstart.training.temperature import cross_entropy
 
 Labelled = tuple[np.ndarray, np.ndarray]
 """(N, views, D) features and (N,) class indices."""
@@ -64,27 +65,6 @@ def score(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]
     return cross_entropy(logits, y), float((logits.argmax(axis=1) == y).mean())
 
 
-def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Mean of −log softmax(logits)[y] over (N, C) logits."""
-    return float(_losses(logits, y).mean())
-
-
-def calibrated_loss(logits: np.ndarray, y: np.ndarray) -> float:
-    """Cross-entropy at the temperature that makes it least (Guo et al. 2017, arXiv:1706.04599).
-
-    It judges the order of the answers and not how boldly they are put, which a temperature sets right.
-    """
-    return float(calibrated_losses(logits, y).mean())
-
-
-def calibrated_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N,) of which `calibrated_loss` is the mean."""
-    from scipy.optimize import minimize_scalar
-
-    fitted = minimize_scalar(lambda t: cross_entropy(logits * np.exp(t), y), bounds=(-3, 3), method="bounded")
-    return _losses(logits * np.exp(fitted.x), y)
-
-
 def clearly_worse(losses: np.ndarray, than: np.ndarray) -> bool:
     """Whether (N,) losses are above others of the same images by more than one standard error of the mean.
 
@@ -97,10 +77,3 @@ def clearly_worse(losses: np.ndarray, than: np.ndarray) -> bool:
     """
     more = losses - than
     return bool(more.mean() > more.std(ddof=1) / np.sqrt(len(more))) if len(more) > 1 else bool(more[0] > 0)
-
-
-def _losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N,) of −log softmax(logits)[y]."""
-    from scipy.special import log_softmax
-
-    return np.asarray(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(y)), y])

@@ -12,7 +12,8 @@ import numpy as np
 
 from headstart.backbones.heads import LinearHead
 from headstart.backbones.specs import Part
-from headstart.training.head import Fitted, Labelled, calibrated_loss, rows, scaling, score
+from headstart.training.head import Fitted, Labelled, rows, scaling, score
+from headstart.training.temperature import calibrated_loss
 
 PENALTIES: tuple[float, ...] = tuple(10.0 ** (-k / 2) for k in range(8))
 """λ, from strong to weak: the weight of ½‖kernel‖² beside the mean cross-entropy. scikit-learn's C is

@@ -90,6 +90,7 @@ class Trained:
         history: rows of ``history.csv``.
         chosen: what was chosen on validation.
         reference: (N, 1, D) features of the training images as they are, by the trained network.
+        val: (N, views, D) features of the validation images, by the same.
         test: (N, views, D) features of the test images; None where only the saved model shall compute them.
     """
 
@@ -98,6 +99,7 @@ class Trained:
     history: History
     chosen: dict[str, float]
     reference: np.ndarray
+    val: np.ndarray
     test: np.ndarray | None
 
 
@@ -113,7 +115,7 @@ def _frozen(task: Task, journal: Journal) -> Trained:
     with timed(journal.clock, "head"):
         head, state = _fit_head(task, train, val, journal)
     last = task.backbone.last_pool if task.config.model.head == "vgg" else task.backbone.last_map
-    return Trained(task.arrays | head, last, state.history, state.chosen, train[:, :1], test)
+    return Trained(task.arrays | head, last, state.history, state.chosen, train[:, :1], val, test)
 
 
 def _features(task: Task, *served: str) -> list[np.ndarray]:
@@ -228,11 +230,12 @@ def _deep(task: Task, journal: Journal) -> Trained:
     found = classifier.trained_arrays(above)
     arrays |= scale.folded(found, heads.first(task.backbone, model.head)) if scale else found
     reference = features_above(task, arrays, phase.boundary, read.source, examples[0].rows, 1)
+    judged_by = features_above(task, arrays, phase.boundary, judged.source, examples[1].rows, model.views)
     chosen = {
         "epoch": float(state.best_epoch),
         **{f"head {name}": value for name, value in state.chosen.items()},
     }
-    return Trained(arrays, phase.boundary, state.history, chosen, reference, None)
+    return Trained(arrays, phase.boundary, state.history, chosen, reference, judged_by, None)
 
 
 def _beginning(

@@ -21,11 +21,12 @@ from headstart.errors import GateError, sentence
 from headstart.progress import Bar, bar
 from headstart.training import optimizer as optimizers
 from headstart.training.checkpoint import Checkpoints, State, Tensors
-from headstart.training.head import calibrated_losses, clearly_worse, cross_entropy
+from headstart.training.head import clearly_worse
 from headstart.training.interrupt import Asked, deferred
 from headstart.training.mixing import mix
 from headstart.training.phases import Phase
 from headstart.training.sources import Examples, fed
+from headstart.training.temperature import calibrated_losses, cross_entropy
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints inside an epoch
 JUDGED = 64  # images in a batch of validation

@@ -1,0 +1,50 @@
+"""`headstart explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.config import Engine
+
+
+def explain(
+    run: Path,
+    /,
+    *paths: Path,
+    out: Path = Path("explained"),
+    of: tuple[str, ...] = (),
+    neighbours: int = 5,
+    engine: Engine = "auto",
+) -> int:
+    """Show what answers rest on: heatmaps (Grad-CAM) and the most similar training images.
+
+    Writes a picture for each image. A file that is not a usable image gets a row that says why, and the exit
+    code is then 2.
+
+    Args:
+        run: Run directory, or its model folder.
+        paths: Images, or folders of images.
+        out: Folder for the pictures.
+        of: Another class whose heat is shown beside that of the answer; may be repeated.
+        neighbours: Training images shown.
+        engine: Another engine than the one the model was trained with.
+    """
+    from headstart import pipeline
+    from headstart.cli.predict import images_of
+    from headstart.cli.tables import explained, print_explanations
+    from headstart.progress import shown, track
+    from headstart.report import overlay
+
+    files = images_of(paths)
+    found = pipeline.explain(run, files, of, neighbours, "" if engine == "auto" else engine)
+    root, rows, failed = pipeline.image_root(run), [], False
+    out.mkdir(parents=True, exist_ok=True)
+    with shown(len(files) > 1):
+        names = overlay.names([str(file) for file in files])
+        for one, name in zip(track(found, "Explaining", len(files)), names, strict=True):
+            if not one.prediction.error:
+                overlay.draw(one, root, out / name)
+            failed |= bool(one.prediction.error)
+            rows.append(explained(one, out / name))
+    print_explanations(rows)
+    return 2 if failed else 0

@@ -1,0 +1,127 @@
+"""A number with the ends of its 95 % interval.
+
+- Shares of images: Wilson's.
+- Means over images, and numbers whose first-order terms an image are known (see `ranking`): the studentised
+  bootstrap over images (Efron and Tibshirani 1993, chapter 12), `RESAMPLES` draws settled by a seed.
+- Averages over classes: percentiles of the draws about their own mean.
+
+Numbers with a smallest and a largest value are taken on the logit scale, where intervals are more nearly
+symmetric. tests/evaluation/test_intervals.py counts how often they hold the truth. A number at the end of its
+range has no spread to resample. It gets Wilson's interval for a share as extreme, of as many images as the
+smallest class has. Below `FEW` images nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+FEW = 20
+"""From fewer images there is no interval: too few to say."""
+
+RESAMPLES = 1000
+QUANTILES = (0.025, 0.975)
+CHUNK = 5_000_000  # image weights held at once while resampling
+STEEPEST = {"mean": 3.0, "area": 2.5}
+"""Studentised quantiles end here: from few images they may come out as anything. Areas near 1 need less."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number, the ends of its 95 % interval (low ≤ value ≤ high), and how many images it is from.
+
+    The ends are None where there are too few images, or where no interval is to be had.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def proportion(successes: np.ndarray) -> Metric:
+    """The share of True among N booleans, with Wilson's 95 % interval (Wilson 1927).
+
+    >>> round(proportion(np.ones(20, bool)).low, 4)
+    0.8389
+    """
+    return share(int(successes.sum()), len(successes))
+
+
+def share(k: int, n: int) -> Metric:
+    """As `proportion`, of `k` among `n` ≥ 1."""
+    return metric(k / n, *wilson(k, n), n)
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The ends of Wilson's 95 % interval of `k` among `n` ≥ 1."""
+    from scipy.stats import binomtest
+
+    found = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def moves(terms: np.ndarray, weights: Iterable[np.ndarray], steepest: float) -> np.ndarray:
+    """(2, K) moves from K numbers to the ends of their intervals.
+
+    A number is the mean of a column of terms, nearly or truly. A move is a quantile of t* = (x* − x) / s*
+    over the draws, with s* the standard error in a draw, times the standard error.
+
+    Args:
+        terms: (N, K).
+        weights: as `draws` gives them.
+        steepest: largest quantile.
+    """
+    n, centre, squares, found = len(terms), terms.mean(axis=0), np.square(terms), []
+    for drawn in weights:
+        mean, square = drawn @ terms / n, drawn @ squares / n
+        error = np.sqrt(np.maximum(square - mean**2, 1e-300) / n)
+        found.append((mean - centre) / error)
+    low, high = np.clip(np.quantile(np.concatenate(found), QUANTILES, axis=0), -steepest, steepest)
+    error = terms.std(axis=0) / np.sqrt(max(n - 2, 1))
+    return np.asarray(np.stack([-high * error, -low * error]))
+
+
+def mean(value: float, move: np.ndarray, n: int) -> Metric:
+    """A mean over images, with its move to each end."""
+    low, high = value + move
+    return metric(value, low, high, n)
+
+
+def bounded(value: float, move: np.ndarray, n: int, fewest: int, least: float = 0.0) -> Metric:
+    """A number between `least` and 1, with its moves to the ends.
+
+    Args:
+        value: of all images.
+        move: (2,) to the lower and the upper end, as far as a straight line leads.
+        n: images.
+        fewest: images of the smallest class.
+        least: the smallest value that it can have.
+    """
+    from scipy.special import expit, logit
+
+    span = 1 - least
+    place = (value - least) / span
+    if place <= 0 or place >= 1:
+        low, high = wilson(round(place) * fewest, fewest)
+    else:
+        low, high = expit(logit(place) + move / span / (place * (1 - place)))
+    return metric(value, least + span * low, least + span * high, n)
+
+
+def metric(value: float, low: float, high: float, n: int) -> Metric:
+    """Widens the interval to hold the value, where rounding or skew put it outside; none for few images."""
+    if n < FEW:
+        return Metric(float(value), None, None, n)
+    return Metric(float(value), float(min(low, value)), float(max(high, value)), n)
+
+
+def draws(n: int, seed: int) -> Iterator[np.ndarray]:
+    """(R, N) times that each image is drawn, in chunks; the chunk's size doesn't change the numbers."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, CHUNK // n)
+    for start in range(0, RESAMPLES, rows):
+        size = min(rows, RESAMPLES - start)
+        yield np.array([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(size)], np.float64)

@@ -1,0 +1,90 @@
+"""Whether 95 % intervals hold the truth as often as they say: draws from classifiers whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from headstart.evaluation import intervals
+from headstart.evaluation.intervals import FEW, bounded, draws, mean, moves, proportion, wilson
+from headstart.evaluation.metrics import evaluate
+from headstart.evaluation.predictions import Predictions
+
+TRIALS = 2000
+
+
+def world(classes: int, spread: float, bold: float, n: int, rng: np.random.Generator) -> Predictions:
+    """N images of a classifier: normal scores, moved for the true class, and classes of unequal size."""
+    share = np.linspace(1, 2, classes)
+    y = rng.choice(classes, size=n, p=share / share.sum())
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), y] += spread
+    paths = tuple(f"{i:07d}" for i in range(n))
+    return Predictions(paths, y, (bold * logits).astype(np.float32), tuple(map(str, range(classes))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("classes", "spread", "n"),
+    [(2, 2.0, 50), (4, 2.0, 100), pytest.param(2, 2.5, 200, marks=pytest.mark.faults)],
+)
+def test_intervals_hold_the_truth_in_95_of_100_cases(classes, spread, n, monkeypatch):
+    """93 to 97 % over 2,000 trials, for every headline number."""
+    rng = np.random.default_rng(classes * n)
+    truth = {
+        k: m.value for k, m in evaluate(world(classes, spread, 1.0, 400_000, rng), top_k=2).headline.items()
+    }
+    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    held: dict[str, list[bool]] = {name: [] for name in truth}
+    for trial in range(TRIALS):
+        said = world(classes, spread, 1.0, n, rng)
+        for name, metric in evaluate(said, top_k=2, seed=trial).headline.items():
+            held[name].append(metric.low <= truth[name] <= metric.high)
+    coverage = {
+        name: np.mean(hits) for name, hits in held.items() if name not in ("ece", "majority_accuracy")
+    }
+    wrong = {name: share for name, share in coverage.items() if not 0.93 <= share <= 0.97}
+    assert wrong == {}
+
+
+def test_wilson_covers_as_it_should_for_every_share():
+    """Its exact coverage, by adding up the binomial, averaged over shares from 5 to 95 %."""
+    for n in (50, 100, 500):
+        k = np.arange(n + 1)
+        ends = np.array([wilson(int(one), n) for one in k])
+        shares = np.linspace(0.05, 0.95, 91)
+        covered = [(binom.pmf(k, n, p) * ((ends[:, 0] <= p) & (p <= ends[:, 1]))).sum() for p in shares]
+        assert 0.945 < np.mean(covered) < 0.96
+        assert min(covered) > 0.92
+
+
+def test_few_images_have_no_interval():
+    few, enough = proportion(np.ones(FEW - 1, bool)), proportion(np.ones(FEW, bool))
+    assert (few.low, few.high) == (None, None)
+    assert few.value == 1.0
+    assert enough.low == pytest.approx(wilson(FEW, FEW)[0])
+
+
+def test_a_number_at_the_end_of_its_range_has_the_interval_of_a_share():
+    found = bounded(1.0, np.zeros(2), 60, fewest=30)
+    assert (found.low, found.high) == (pytest.approx(wilson(30, 30)[0]), 1.0)
+    found = bounded(-1.0, np.zeros(2), 60, fewest=30, least=-1.0)
+    assert (found.low, found.high) == (-1.0, pytest.approx(2 * wilson(0, 30)[1] - 1))
+
+
+def test_a_mean_of_many_images_has_the_normal_interval():
+    """Of 20,000 terms: 1.96 standard errors each way, within what 1,000 draws can tell."""
+    terms = np.random.default_rng(0).exponential(2.0, (20_000, 1))
+    move = moves(terms, draws(20_000, seed=0), steepest=3.0)[:, 0]
+    error = terms.std() / np.sqrt(20_000)
+    assert move.tolist() == pytest.approx([-1.96 * error, 1.96 * error], rel=0.12)
+    found = mean(float(terms.mean()), move, 20_000)
+    assert found.low < 2.0 < found.high
+
+
+def test_every_draw_is_as_large_as_the_sample():
+    weights = np.concatenate(list(draws(37, seed=0)))
+    assert weights.shape == (intervals.RESAMPLES, 37)
+    assert (weights.sum(axis=1) == 37).all()
+    assert weights.mean() == 1
