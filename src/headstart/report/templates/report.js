@@ -3,21 +3,24 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const number = text => parseFloat(text.replace(/[^0-9.<>-]/g, "").replace(/[<>]/g, ""));
 
-// --- tables: a click on a heading sorts, another one turns the order around ---
+// --- tables: a click on a heading sorts, another one turns the order around; what has no number stays last ---
+const compare = (a, b) => typeof a === "string" ? a.localeCompare(b, undefined, {numeric: true}) : a - b;
 for (const table of all("table.sortable")) {
   const body = table.tBodies[0];
-  all("thead button", table).forEach(button => {
-    const heading = button.parentElement, column = heading.cellIndex;
+  all("thead th", table).forEach(heading => {
+    const column = heading.cellIndex, button = document.createElement("button");
+    const read = heading.classList.contains("number") ? number : text => text;
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
     button.addEventListener("click", () => {
       const down = heading.getAttribute("aria-sort") === "ascending";
       all("th[aria-sort]", table).forEach(other => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = row => row.cells[column].textContent.trim();
-      const words = !heading.classList.contains("number");
-      const order = (a, b) => words ? key(a).localeCompare(key(b))
-        : (isNaN(number(key(a))) ? 1 : isNaN(number(key(b))) ? -1 : number(key(a)) - number(key(b)));
-      const rows = [...body.rows].sort(order);
-      body.append(...(down ? rows.reverse() : rows));
+      const rows = [...body.rows].map(row => ({row, key: read(row.cells[column].textContent.trim())}));
+      const [known, unknown] = [false, true].map(none => rows.filter(({key}) => Number.isNaN(key) === none));
+      known.sort((a, b) => down ? compare(b.key, a.key) : compare(a.key, b.key));
+      body.append(...[...known, ...unknown].map(({row}) => row));
     });
   });
 }
@@ -38,7 +41,7 @@ if (gallery) {
       card.hidden = !there;
       count += there;
     });
-    said.textContent = `${count} shown${cell ? ": " + words : wanted ? " with these words" : ""}`;
+    said.textContent = `${count} shown${cell ? " of " + words : wanted ? " with these words" : ""}`;
     reset.hidden = !cell && !wanted;
   };
   bar.hidden = false;
@@ -67,13 +70,16 @@ for (const panel of all(".slider")) {
   const sum = counts => counts.reduce((a, b) => a + b, 0);
   const total = sum(data.own[0]) + sum(data.rest[0]);
   const above = counts => { const found = []; let n = 0; for (let i = steps; i >= 0; i--) { n += counts[i] || 0; found[i] = n; } return found; };
+  const price = input => Math.max(0, Number(input.value) || 0);
+  const quoted = text => `'${text.replaceAll("'", "'\\''")}'`; // for a shell: names are folders' names, anything
   const shown = value => (1000 * value / total).toFixed(value && 1000 * value / total < 10 ? 1 : 0);
   let least = 0;
   const draw = () => {
     const own = above(data.own[chosen.value]), rest = above(data.rest[chosen.value]);
-    const t = Number(range.value), cost = own.map((n, i) => (own[0] - n) * miss.value + rest[i] * alarm.value);
+    const t = Number(range.value), a = price(miss), b = price(alarm);
+    const cost = own.map((n, i) => (own[0] - n) * a + rest[i] * b);
     least = cost.indexOf(Math.min(...cost));
-    part("at").textContent = `${(100 * t / steps).toFixed(1)} %`;
+    part("at").textContent = range.ariaValueText = `${(100 * t / steps).toFixed(1)} %`;
     part("caught").textContent = shown(own[t]);
     part("missed").textContent = shown(own[0] - own[t]);
     part("false").textContent = shown(rest[t]);
@@ -83,9 +89,9 @@ for (const panel of all(".slider")) {
     part("line").setAttribute("points", cost.map(place).join(" "));
     for (const [name, i] of [["here", t], ["best", least]])
       for (const end of ["x1", "x2"]) part(name).setAttribute(end, 100 * i / steps);
-    const names = data.names, c = Number(chosen.value);
-    part("command").textContent = data.two && (Number(miss.value) !== 1 || Number(alarm.value) !== 1)
-      ? `headstart evaluate RUN --cost '${names[c]}:${names[1 - c]}=${miss.value}' --cost '${names[1 - c]}:${names[c]}=${alarm.value}'` : "";
+    const [wanted, other] = [data.names[chosen.value], data.names[1 - chosen.value]];
+    part("command").textContent = data.two && (a !== 1 || b !== 1)
+      ? `headstart evaluate RUN --cost ${quoted(`${wanted}:${other}=${a}`)} --cost ${quoted(`${other}:${wanted}=${b}`)}` : "";
   };
   panel.hidden = false;
   [chosen, range, miss, alarm].forEach(input => input.addEventListener("input", draw));
