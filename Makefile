@@ -58,10 +58,16 @@ bench-scaled: install ## what decoding JPEGs at a fraction does to accuracy
 bench-training: install ## whole trainings beside Keras and PyTorch: seconds, memory; three hours
 	@$(BIN)/python benchmarks/bench_training.py
 
+bench-unfamiliar: install ## whether photographs, noise and text are told from solar cells
+	@$(BIN)/python benchmarks/bench_unfamiliar.py
+
+bench-report: install ## numbers and report of 1,000 classes and 50,000 predictions: seconds, memory
+	@$(BIN)/python benchmarks/bench_report.py
+
 # Of the extras all but `gpu`, which excludes `cpu`.
 lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,cpu demo dev heic tensorboard) $(UPGRADE) \
 	  --output-file constraints.txt --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-scaled bench-training lock
+.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-report bench-scaled bench-training bench-unfamiliar lock

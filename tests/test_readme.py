@@ -39,7 +39,7 @@ def drawn(name, seed):
 
 
 def test_there_is_something_to_test():
-    assert [line.split()[1] for line in SHELL] == ["train", "predict", "data", "train"]
+    assert [line.split()[1] for line in SHELL] == ["train", "predict", "data", "train", "explain", "compare"]
     assert len(CODE) == 2
 
 
@@ -55,6 +55,8 @@ def test_the_commands(folder):
     assert "20 usable images in 2 classes" in said["data"]
     assert (folder / "runs" / "photos" / "report.html").exists()
     assert (folder / "runs" / "photos-check" / "data.html").exists()
+    assert (folder / "explained" / "new.png").exists()
+    assert "can't say" in said["compare"]
 
 
 @pytest.mark.parametrize("code", CODE)

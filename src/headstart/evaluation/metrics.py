@@ -174,7 +174,7 @@ def _brier(said: Predictions) -> np.ndarray:
     """(N,) squared distance of the probabilities from the truth; of two classes half, as scikit-learn's."""
     probabilities = said.probabilities
     truth = probabilities[np.arange(len(said)), said.y_true]
-    squares = np.square(probabilities).sum(axis=1) - 2 * truth + 1
+    squares = np.einsum("ij,ij->i", probabilities, probabilities) - 2 * truth + 1
     return np.asarray(squares / (2 if probabilities.shape[1] == 2 else 1))
 
 

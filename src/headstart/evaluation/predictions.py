@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ class Predictions:
 
     def by_path(self) -> Predictions:
         """The same predictions ordered by path."""
+        if all(one <= other for one, other in pairwise(self.paths)):
+            return self
         order = np.array(sorted(range(len(self)), key=lambda i: self.paths[i]), dtype=np.int64)
         return replace(
             self,
@@ -137,7 +140,7 @@ def load(path: Path) -> Predictions:
         InputError: the file is missing, or isn't such a file.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=_read(path))
         extra = json.loads(table.schema.metadata[b"headstart"])
         class_names = tuple(str(name) for name in extra["class_names"])
         index = {name: i for i, name in enumerate(class_names)}
@@ -155,6 +158,13 @@ def load(path: Path) -> Predictions:
                 remedy="Run `headstart evaluate` again.",
             )
         ) from error
+
+
+def _read(path: Path) -> list[str]:
+    """The columns from which the others follow."""
+    there = pq.read_schema(path).names
+    around = ("distance", "nearest", "nearest_label", "similarity")
+    return ["path", "label", "logits", *(name for name in around if name in there)]
 
 
 def _rule(values: dict[str, Any]) -> Rule:

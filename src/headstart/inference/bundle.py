@@ -110,8 +110,8 @@ class Reference:
     """What the training images looked like to the network, for distances and neighbours.
 
     Attributes:
-        mean: (E,) float32 mean of the embeddings (means of the last map over height and width).
-        covariance: (E, E) float32.
+        mean: (E,) float32 mean of the embeddings, see `reference.embedding`.
+        covariance: (E, E) float32, shrunk.
         embeddings: (N, E) float16, at most 50,000.
         classes: (N,) int32 indices of the images' classes; −1 in bundles of earlier formats, which lack them.
         sha256: (N, 32) uint8 hashes of the images.

@@ -37,14 +37,23 @@ class Familiarity:
         return np.array([np.linalg.norm(self.whitening @ row) for row in centred])
 
 
-def limit(distances: np.ndarray, share: float = 0.01) -> float:
+def limit(distances: np.ndarray, share: float = 0.01) -> float | None:
     """The distance that at most `share` of images like these exceed, as far as they can tell.
 
-    Of N validation images the ⌈(N + 1)(1 − share)⌉-th smallest, or the largest: the quantile of split
-    conformal prediction (Lei et al. 2018), which holds on average over such validation sets.
+    Of N validation images the ⌈(N + 1)(1 − share)⌉-th smallest, the quantile of split conformal prediction
+    (Lei et al. 2018), which holds on average over such validation sets. Where that would be beyond the
+    largest, the upper end of Student's prediction interval of the logarithms; None for a single image.
 
     >>> limit(np.arange(1.0, 101.0), 0.05)
     96.0
     """
-    place = min(len(distances), int(np.ceil((len(distances) + 1) * (1 - share))))
-    return float(np.sort(distances)[place - 1])
+    from scipy.stats import t
+
+    n = len(distances)
+    place = int(np.ceil((n + 1) * (1 - share)))
+    if place <= n:
+        return float(np.sort(distances)[place - 1])
+    if n < 2:
+        return None
+    logs = np.log(np.maximum(distances, 1e-12))
+    return float(np.exp(logs.mean() + t.ppf(1 - share, n - 1) * logs.std(ddof=1) * np.sqrt(1 + 1 / n)))

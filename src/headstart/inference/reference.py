@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from headstart.data.manifest import Manifest
 
 LIMIT = 50_000  # embeddings kept; a larger set is thinned evenly
-FLOOR = 1e-6  # variance of a channel that says the same of every image, beside which others are about 1
+FLOOR = 1e-9  # variance of a channel that says the same of every image; of others it is about 1e-5
 
 
 def embedding(backbone: Backbone, features: np.ndarray) -> np.ndarray:
-    """(N, E) of (N, views, D) features: the last map's mean, in the view of the image as it is.
+    """(N, E) float32 directions of (N, views, D) features, of length 1: of the view of the image as it is.
 
-    The features end with the last map's mean and maximum, E numbers each.
+    They are the square roots of the last map's means, whose dot product compares two images as histograms are
+    compared (RootSIFT: Arandjelović and Zisserman 2012). Without the roots and the length, pictures of one
+    colour, which excite the network little, would pass for familiar (docs/decisions/0008-evaluation.md). The
+    features end with the last map's mean and maximum, E numbers each.
     """
     channels = backbone.channels(backbone.last_map)
-    return features[:, 0, -2 * channels : -channels]
+    mean = features[:, 0, -2 * channels : -channels]
+    roots = np.sign(mean) * np.sqrt(np.abs(mean))
+    lengths = np.linalg.norm(roots, axis=1, keepdims=True)
+    return np.asarray(roots / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def reference(backbone: Backbone, manifest: Manifest, features: np.ndarray) -> Reference:

@@ -12,5 +12,7 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     [[0.5, 0.5]]
     """
     z = np.asarray(logits, dtype=np.float64) / temperature
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)  # in place: there may be a thousand classes and many images
+    z /= z.sum(axis=1, keepdims=True)
+    return z

@@ -46,6 +46,8 @@ def value_table(label: str, values: Mapping[str, Any]) -> Table:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
     return f"{value:.6g}" if isinstance(value, float) else str(value) or "–"
 
 

@@ -39,11 +39,12 @@ def mistakes(files: RunFiles) -> Section:
             "learned. "
         )
     caption += f" Every prediction is in evaluation/{files.split}/predictions.parquet."
-    seen = "Heat shows what speaks for a class (Grad-CAM on the last map): yellow some, red most."
     cards, refused = _cards(files, said)
+    if any(card.heats for card in cards):
+        caption += " Heat shows what speaks for a class (Grad-CAM on the last map): yellow some, red most."
     if refused:
-        seen += f" {many(refused, 'picture')} found no room on this page."
-    return Section("mistakes", "Mistakes", caption, cards=cards, footnote=seen if cards else "")
+        caption += f" {many(refused, 'picture')} found no room on this page."
+    return Section("mistakes", "Mistakes", caption, cards=cards)
 
 
 def _cards(files: RunFiles, said: Predictions) -> tuple[tuple[Card, ...], int]:

@@ -69,10 +69,7 @@ def decisions(files: RunFiles) -> Section:
     counts = {name: int((said.decisions == name).sum()) for name in ("accept", "abstain", "unfamiliar")}
     caption = _rule(said) + (
         f" Of these {len(said):,} images {counts['accept']:,} are accepted, {counts['abstain']:,} "
-        "abstained from and "
-        f"{counts['unfamiliar']:,} unfamiliar. Below, try what another threshold or other costs "
-        "would do, counted per "
-        "1,000 images like these."
+        f"abstained from and {counts['unfamiliar']:,} unfamiliar."
     )
     return Section("decisions", "Decisions", caption, slider=_slider(files))
 
@@ -98,12 +95,12 @@ def _rule(said: Predictions) -> str:
 def _slider(files: RunFiles) -> Slider:
     """Of each class shown, how many images of it and of others reach each probability."""
     said, kept = files.predictions, figures.most_confused(files.evaluation.confusion)
-    grid = np.clip((said.probabilities * STEPS).astype(int), 0, STEPS - 1)
     own, rest = [], []
     for c in kept:
-        truly = said.y_true == c
-        own.append(tuple(np.bincount(grid[truly, c], minlength=STEPS).tolist()))
-        rest.append(tuple(np.bincount(grid[~truly, c], minlength=STEPS).tolist()))
+        truly, grid = said.y_true == c, np.minimum((said.probabilities[:, c] * STEPS).astype(int), STEPS - 1)
+        own.append(tuple(np.bincount(grid[truly], minlength=STEPS).tolist()))
+        rest.append(tuple(np.bincount(grid[~truly], minlength=STEPS).tolist()))
     names = tuple(said.class_names[c] for c in kept)
-    start = 1 if len(said.class_names) == 2 else 0
+    rarest = int(np.argmin([sum(counts) for counts in own]))
+    start = rarest if len(said.class_names) == 2 else 0
     return Slider(names, tuple(own), tuple(rest), start=start, two=len(said.class_names) == 2)
