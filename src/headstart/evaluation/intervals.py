@@ -13,7 +13,7 @@ smallest class has. Below `FEW` images nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ FEW = 20
 RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
 CHUNK = 5_000_000  # image weights held at once while resampling
-STEEPEST = {"mean": 3.0, "area": 2.5}
+MEAN, AREA = 3.0, 2.5
 """Studentised quantiles end here: from few images they may come out as anything. Areas near 1 need less."""
 
 
@@ -63,25 +63,28 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def moves(terms: np.ndarray, weights: Iterable[np.ndarray], steepest: float) -> np.ndarray:
-    """(2, K) moves from K numbers to the ends of their intervals.
+def deviations(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R, K) t* = (x* − x) / s* of numbers x that are means of (N, K) terms, nearly or truly.
 
-    A number is the mean of a column of terms, nearly or truly. A move is a quantile of t* = (x* − x) / s*
-    over the draws, with s* the standard error in a draw, times the standard error.
+    x* and its standard error s* are those of R draws, as `draws` gives them.
+    """
+    n = len(terms)
+    mean, square = weights @ terms / n, weights @ np.square(terms) / n
+    error = np.sqrt(np.maximum(square - mean**2, 1e-300) / n)
+    return np.asarray((mean - terms.mean(axis=0)) / error)
+
+
+def moves(terms: np.ndarray, deviation: np.ndarray, steepest: Sequence[float]) -> np.ndarray:
+    """(K, 2) moves from K numbers to the ends of their intervals: quantiles of t* times the standard error.
 
     Args:
         terms: (N, K).
-        weights: as `draws` gives them.
-        steepest: largest quantile.
+        deviation: (R, K), as `deviations` gives it.
+        steepest: largest quantile of each.
     """
-    n, centre, squares, found = len(terms), terms.mean(axis=0), np.square(terms), []
-    for drawn in weights:
-        mean, square = drawn @ terms / n, drawn @ squares / n
-        error = np.sqrt(np.maximum(square - mean**2, 1e-300) / n)
-        found.append((mean - centre) / error)
-    low, high = np.clip(np.quantile(np.concatenate(found), QUANTILES, axis=0), -steepest, steepest)
-    error = terms.std(axis=0) / np.sqrt(max(n - 2, 1))
-    return np.asarray(np.stack([-high * error, -low * error]))
+    low, high = np.clip(np.quantile(deviation, QUANTILES, axis=0), -np.array(steepest), np.array(steepest))
+    error = terms.std(axis=0) / np.sqrt(max(len(terms) - 2, 1))
+    return np.asarray(np.stack([-high * error, -low * error], axis=1))
 
 
 def mean(value: float, move: np.ndarray, n: int) -> Metric:

@@ -22,11 +22,13 @@ from headstart.errors import InputError, harmless, sentence
 from headstart.evaluation import averages
 from headstart.evaluation.calibration import bin_gaps, expected_calibration_error
 from headstart.evaluation.intervals import (
+    AREA,
     FEW,
+    MEAN,
     QUANTILES,
-    STEEPEST,
     Metric,
     bounded,
+    deviations,
     draws,
     mean,
     metric,
@@ -137,11 +139,13 @@ def evaluate(predictions: Predictions, top_k: int = 5, seed: int = 0) -> Evaluat
 
 def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int) -> dict[str, Metric]:
     """The numbers whose intervals are found by resampling the images."""
-    n, drawn, errors = len(said), [], []
+    n, losses, scores = len(said), said.losses, _brier(said)
+    terms = np.stack([losses, scores, ranked.auc_terms, ranked.precision_terms], axis=1)
     gaps = bin_gaps(said.confidence, said.right)
-    counter = averages.Counter(said.y_true, said.y_pred, len(matrix))
+    counter, drawn, deviation, errors = averages.Counter(said.y_true, said.y_pred, len(matrix)), [], [], []
     for weights in draws(n, seed):
         drawn.append(counter.counts(weights))
+        deviation.append(deviations(terms, weights))
         errors.append(np.abs(weights @ gaps).sum(axis=1) / n)
     spread = averages.averages(averages.Counts.joined(drawn))
     fewest = int(min(count for count in matrix.sum(axis=1) if count))
@@ -149,17 +153,12 @@ def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int
         name: bounded(float(value[0]), _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0))
         for name, value in averages.averages(averages.Counts.of(matrix)).items()
     }
-    losses, scores = said.losses, _brier(said)
-    means = np.stack([losses, scores], axis=1)
-    loss_move, score_move = moves(means, draws(n, seed), STEEPEST["mean"]).T
-    found["log_loss"] = mean(losses.mean(), loss_move, n)
-    found["brier"] = mean(scores.mean(), score_move, n)
-    areas = np.stack([ranked.auc_terms, ranked.precision_terms], axis=1)
-    auc_move, precision_move = moves(areas, draws(n, seed), STEEPEST["area"]).T
+    moved = moves(terms, np.concatenate(deviation), (MEAN, MEAN, AREA, AREA))
+    found["log_loss"], found["brier"] = mean(losses.mean(), moved[0], n), mean(scores.mean(), moved[1], n)
     if not np.isnan(auc := ranked.mean(ranked.auc)):
-        found["roc_auc"] = bounded(auc, auc_move, n, fewest)
+        found["roc_auc"] = bounded(auc, moved[2], n, fewest)
         precision = ranked.mean(ranked.average_precision)
-        found["average_precision"] = bounded(precision, precision_move, n, fewest)
+        found["average_precision"] = bounded(precision, moved[3], n, fewest)
     ece = expected_calibration_error(said.confidence, said.right)
     low, high = ece + _about_mean(np.concatenate(errors))
     return found | {"ece": metric(ece, max(low, 0.0), high, n)}
