@@ -6,6 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.datasets import load_sample_images
+from sklearn.metrics import roc_auc_score
 
 import headstart as hs
 from headstart.cli.demo import demo
@@ -78,6 +81,28 @@ def test_the_reference_holds_the_training_images(run):
     assert [row.tobytes().hex() for row in reference.sha256] == list(table["sha256"])
     assert reference.embeddings.shape == (len(table), 512)
     np.testing.assert_allclose(reference.embeddings.mean(axis=0), reference.mean, rtol=0.01, atol=0.05)
+
+
+def test_pictures_of_something_else_are_called_unfamiliar(run):
+    """Photographs, noise and pages of text beside the cells; `make bench-unfamiliar` asks 180 of them."""
+    rng = np.random.default_rng(0)
+    strange = [
+        photograph[:300, i : i + 300] for photograph in load_sample_images().images for i in (0, 150, 300)
+    ]
+    strange += [rng.integers(0, 256, (300, 300), dtype=np.uint8) for _ in range(3)]
+    strange += [np.full((300, 300), level, np.uint8) for level in (0, 128, 255)]
+    for size in (12, 20, 30):
+        page = Image.new("L", (300, 300), 255)
+        words = "\n".join(["Words of a page that is no solar cell"] * 20)
+        ImageDraw.Draw(page).text((5, 5), words, font=ImageFont.load_default(size))
+        strange.append(np.asarray(page))
+    answers = hs.load(run).predict(strange)
+    own = pd.read_parquet(run.evaluation("test") / "predictions.parquet")
+
+    distances = np.r_[own["distance"], [answer.distance for answer in answers]]
+    assert roc_auc_score(np.arange(len(distances)) >= len(own), distances) >= 0.99
+    assert [answer.decision for answer in answers].count("unfamiliar") >= 0.9 * len(strange)
+    assert (own["decision"] == "unfamiliar").mean() <= 0.05
 
 
 def test_the_features_are_those_of_the_cache(run, monkeypatch):
