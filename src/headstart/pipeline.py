@@ -161,6 +161,15 @@ def evaluate(
     facts = resume.read_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
     asked = RunConfig.from_options(**before | options).evaluation
+    if options and data is not None:
+        raise InputError(
+            sentence(
+                "How the model decides is set on its own images.",
+                allowed="options, or other images",
+                received=", ".join(options),
+                remedy="Evaluate with the options first, and then the other images.",
+            )
+        )
     if options:
         with resume.locked(run):
             stages.redecide(run, asked)
@@ -185,9 +194,24 @@ def compare(runs: Sequence[RunDir | str | Path], split: str = "test", seed: int 
     """
     from headstart.evaluation import comparison, predictions
 
-    folders = [(run if isinstance(run, RunDir) else RunDir(Path(run))).evaluation(split) for run in runs]
-    first, *others = [predictions.load(folder / "predictions.parquet") for folder in folders]
+    places = [run if isinstance(run, RunDir) else RunDir(Path(run)) for run in runs]
+    first, *others = [predictions.load(run.evaluation(split) / "predictions.parquet") for run in places]
+    known = [_contents(run, split) for run in places]
+    for contents in known[1:]:
+        comparison.require_same_contents(known[0], contents)
     return comparison.compare(first, others, seed)
+
+
+def _contents(run: RunDir, split: str) -> dict[str, str]:
+    """SHA-256 of each image of a split by its path, as far as a manifest knows."""
+    from headstart.data import manifest as manifests
+
+    place = run.evaluation(split) / "manifest.parquet"
+    place = place if place.exists() else run.manifest
+    if not place.exists():
+        return {}
+    table = manifests.load(place).table
+    return dict(zip(table["path"], table["sha256"], strict=True))
 
 
 def explain(

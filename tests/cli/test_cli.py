@@ -208,6 +208,9 @@ def test_costs_and_error_rates_change_how_the_saved_model_decides(trained, photo
 
     again = headstart("train", photos, "--out", run, *FAST)
     assert "finished" in again.stderr
+    both = headstart("evaluate", run, photos, "--max-error", "0.4")
+    assert both.returncode == 2
+    assert "Evaluate with the options first" in both.stderr
     refused = headstart("evaluate", run, "--cost", "grün:pink=5")
     assert refused.returncode == 2
     assert "Received: 'grün:pink=5'" in refused.stderr

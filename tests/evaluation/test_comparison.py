@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from headstart.errors import InputError
-from headstart.evaluation.comparison import compare, holm, mid_p
+from headstart.evaluation.comparison import compare, holm, mid_p, require_same_contents
 from headstart.evaluation.predictions import Predictions
 
 
@@ -101,3 +101,9 @@ def test_other_images_and_other_labels_are_refused():
         compare(one, [replace(one, paths=("00000", "00001", "00002", "else"))])
     with pytest.raises(InputError, match="1 images with another label"):
         compare(one, [replace(one, y_true=np.array([0, 1, 0, 0]))])
+
+
+def test_a_path_with_another_content_is_refused():
+    require_same_contents({"a": "1", "b": "2"}, {"a": "1", "c": "3"})
+    with pytest.raises(InputError, match="1 that differ, such as b"):
+        require_same_contents({"a": "1", "b": "2"}, {"a": "1", "b": "9"})

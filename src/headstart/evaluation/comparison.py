@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +66,23 @@ def compare(first: Predictions, others: Sequence[Predictions], seed: int = 0) ->
         Comparison(len(one), *_discordant(one, other), p, adjusted, _differences(one, other, seed))
         for (one, other), p, adjusted in zip(pairs, found, holm(found), strict=True)
     ]
+
+
+def require_same_contents(first: Mapping[str, str], other: Mapping[str, str]) -> None:
+    """Refuses images that have one path in both runs and not one content; hashes by path.
+
+    Raises:
+        InputError: there is such an image.
+    """
+    if changed := [path for path, sha256 in other.items() if first.get(path, sha256) != sha256]:
+        raise InputError(
+            sentence(
+                "Images have changed between these runs, so nothing can be compared.",
+                allowed="the same images",
+                received=f"{len(changed)} that differ, such as {changed[0]}",
+                remedy="Evaluate both runs again on the same images.",
+            )
+        )
 
 
 def mid_p(only_first: int, only_second: int) -> float:

@@ -13,7 +13,7 @@ smallest class has. Below `FEW` images nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,8 @@ FEW = 20
 RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
 CHUNK = 5_000_000  # image weights held at once while resampling
-MEAN, AREA = 3.0, 2.5
-"""Studentised quantiles end here: from few images they may come out as anything. Areas near 1 need less."""
+NORMAL = (-1.96, 1.96)
+STEEPEST = 3.0  # where studentised quantiles end: from few images they may come out as anything
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,18 @@ def deviations(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray((mean - terms.mean(axis=0)) / error)
 
 
-def moves(terms: np.ndarray, deviation: np.ndarray, steepest: Sequence[float]) -> np.ndarray:
-    """(K, 2) moves from K numbers to the ends of their intervals: quantiles of t* times the standard error.
+def moves(terms: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """(K, 2) moves from K numbers to the ends of their intervals: quantiles times the standard error.
+
+    The quantiles lie half way between those of t* and the normal ones: the former know how skewed the terms
+    are and make intervals of few images too wide, the latter make them too narrow.
 
     Args:
         terms: (N, K).
         deviation: (R, K), as `deviations` gives it.
-        steepest: largest quantile of each.
     """
-    low, high = np.clip(np.quantile(deviation, QUANTILES, axis=0), -np.array(steepest), np.array(steepest))
+    studentised = np.clip(np.quantile(deviation, QUANTILES, axis=0), -STEEPEST, STEEPEST)
+    low, high = (studentised + np.array(NORMAL)[:, None]) / 2
     error = terms.std(axis=0) / np.sqrt(max(len(terms) - 2, 1))
     return np.asarray(np.stack([-high * error, -low * error], axis=1))
 

@@ -22,9 +22,7 @@ from headstart.errors import InputError, harmless, sentence
 from headstart.evaluation import averages
 from headstart.evaluation.calibration import bin_gaps, expected_calibration_error
 from headstart.evaluation.intervals import (
-    AREA,
     FEW,
-    MEAN,
     QUANTILES,
     Metric,
     bounded,
@@ -153,7 +151,7 @@ def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int
         name: bounded(float(value[0]), _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0))
         for name, value in averages.averages(averages.Counts.of(matrix)).items()
     }
-    moved = moves(terms, np.concatenate(deviation), (MEAN, MEAN, AREA, AREA))
+    moved = moves(terms, np.concatenate(deviation))
     found["log_loss"], found["brier"] = mean(losses.mean(), moved[0], n), mean(scores.mean(), moved[1], n)
     if not np.isnan(auc := ranked.mean(ranked.auc)):
         found["roc_auc"] = bounded(auc, moved[2], n, fewest)

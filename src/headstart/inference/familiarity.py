@@ -25,10 +25,8 @@ class Familiarity:
     @classmethod
     def of(cls, mean: np.ndarray, covariance: np.ndarray) -> Familiarity:
         """Of a mean and a positive definite covariance."""
-        from scipy.linalg import solve_triangular
-
         factor = np.linalg.cholesky(covariance.astype(np.float64))
-        inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
+        inverse = np.linalg.solve(factor, np.eye(len(factor)))  # SciPy would cost every command its start
         return cls(mean.astype(np.float64), inverse / np.sqrt(len(factor)))
 
     def distances(self, embeddings: np.ndarray) -> np.ndarray:

@@ -241,7 +241,7 @@ def unfamiliar(files: RunFiles) -> Finding:
     found = proportion(files.predictions.decisions == "unfamiliar")
     said = (
         f"{percent(found.value)} of {many(found.n, 'image')} are farther from the training images "
-        "than 1 % of the validation images are"
+        "than 99 % of the validation images are"
     )
     if found.low is not None and found.low > UNFAMILIAR:
         return _attention(
