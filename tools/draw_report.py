@@ -8,6 +8,7 @@ ones have a shadow: a model makes mistakes on them, as there should be some to l
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import shutil
@@ -27,22 +28,22 @@ SIDE = 240
 
 def main() -> None:
     """Draws, trains, and takes the pictures."""
-    with tempfile.TemporaryDirectory() as folder, shown():
-        data = Path(folder) / "biscuits"
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), shown():
+        data = Path("biscuits")
         for i in range(420):
             name = "cracked" if i % 3 == 0 else "whole"
             (data / name).mkdir(parents=True, exist_ok=True)
             biscuit(name == "cracked", i).save(data / name / f"{i:03}.jpg", quality=92)
-        run = hs.train(str(data), Path(folder) / "biscuits-run", near_duplicates="ignore")
+        run = hs.train("biscuits", near_duplicates="ignore", test=0.3)
         with sync_playwright() as playwright:
             options = {"executable_path": shutil.which("chromium"), "args": ["--no-sandbox", "--disable-gpu"]}
             browser = playwright.chromium.launch(**options)  # type: ignore[arg-type]
             page = browser.new_page(viewport={"width": 1200, "height": 900})
-            page.goto(run.report.as_uri())
+            page.goto(run.report.resolve().as_uri())
             take(page, "report-top", 0, 900)
             top = page.locator("#confusion").bounding_box()
             assert top
-            take(page, "report-mistakes", int(top["y"]), 1000)
+            take(page, "report-mistakes", int(top["y"]), 1150)
             browser.close()
 
 
@@ -50,7 +51,7 @@ def take(page: Page, name: str, top: int, height: int) -> None:
     """Saves a stretch of the page, with few colours: it is small, and letters stay sharp."""
     clip = {"x": 0, "y": top, "width": 1200, "height": height}
     picture = page.screenshot(full_page=True, clip=clip)  # type: ignore[arg-type]
-    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(220, dither=Image.Dither.NONE)
     image.save(PICTURES / f"{name}.png", optimize=True)
 
 
@@ -76,9 +77,9 @@ def biscuit(cracked: bool, seed: int) -> Image.Image:
         hole = x + 0.5 * radius * math.cos(a), y + 0.5 * radius * math.sin(a)
         draw.ellipse((hole[0] - 3, hole[1] - 3, hole[0] + 3, hole[1] + 3), fill=(120, 84, 46))
     if cracked:
-        line(draw, (x, y), radius, int(rng.integers(24, 120)), int(rng.integers(1, 4)), rng)
-    elif rng.random() < 0.12:
-        line(draw, (x, y), radius * 1.25, 16, 4, rng)
+        line(draw, (x, y), radius, int(rng.integers(8, 50)), int(rng.integers(1, 3)), rng)
+    elif rng.random() < 0.3:
+        line(draw, (x, y), radius * 1.25, 14, 2, rng)
     grain = rng.normal(0, 7, (SIDE, SIDE, 1))
     soft = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.8)), np.float64)
     return Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
