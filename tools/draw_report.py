@@ -61,7 +61,8 @@ def biscuit(cracked: bool, seed: int) -> Image.Image:
     table = np.array([196, 188, 178]) + rng.normal(0, 4, (SIDE, SIDE, 1)) + rng.integers(-14, 15, 3)
     picture = Image.fromarray(np.clip(table, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
-    x, y, radius = SIDE / 2 + rng.integers(-14, 15), SIDE / 2 + rng.integers(-14, 15), float(rng.integers(74, 90))
+    x, y = SIDE / 2 + rng.integers(-14, 15), SIDE / 2 + rng.integers(-14, 15)
+    radius = float(rng.integers(74, 90))
     rim = [
         (x + r * math.cos(a), y + r * math.sin(a))
         for a in np.linspace(0, 2 * math.pi, 360, endpoint=False)
