@@ -231,7 +231,7 @@ def explain(
         engine: another engine than the one the model was trained with.
 
     Raises:
-        InputError: the model does not know a class.
+        InputError: the model does not know a class, or `neighbours` is below 1.
     """
     from headstart.evaluation.explain import Explainer
 
@@ -244,6 +244,8 @@ def explain(
                 received=unknown[0],
             )
         )
+    if neighbours < 1:
+        raise InputError(sentence("Too few neighbours.", allowed="1 or more", received=neighbours))
     explainer = Explainer(predictor)
     return (explainer.explain(source, classes, neighbours) for source in sources)
 

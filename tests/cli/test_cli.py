@@ -231,6 +231,9 @@ def test_explain_writes_pictures(trained, photos, tmp_path):
     refused = headstart("explain", trained[0], photos / "grün", "--of", "pink", "--out", tmp_path / "no")
     assert refused.returncode == 2
     assert "Received: 'pink'" in refused.stderr
+    none = headstart("explain", trained[0], photos / "grün", "--neighbours", "0", "--out", tmp_path / "no")
+    assert none.returncode == 2
+    assert "Received: 0" in none.stderr
     assert not (tmp_path / "no").exists()
 
 

@@ -74,27 +74,34 @@ class Explainer:
             return Explanation(prediction, np.zeros((0, 0, 3), np.uint8), {}, float("nan"), ())
         square, names = self.predictor.square(source), self.predictor.spec.class_names
         wanted = list(dict.fromkeys([prediction.label, *classes]))
-        heats = self.heats(square, [names.index(name) for name in wanted])
-        near = self._neighbours(square, k)
+        features, last_map = self._seen(square)
+        heats = self._heats(features, last_map, [names.index(name) for name in wanted])
+        near = self._neighbours(features, k)
         return Explanation(
             prediction, square, dict(zip(wanted, heats, strict=True)), border_share(heats[0]), near
         )
 
-    def _neighbours(self, square: np.ndarray, k: int) -> tuple[Neighbour, ...]:
-        features = np.stack(list(self.predictor.features([square])))
-        indices, cosines = nearest(self.reference, self.predictor.embeddings(features), k)
-        names, known = (*self.predictor.spec.class_names, ""), self.reference
-        pairs = zip(indices[0], cosines[0], strict=True)
-        return tuple(Neighbour(known.paths[i], names[known.classes[i]], float(c)) for i, c in pairs)
-
     def heats(self, square: np.ndarray, classes: Sequence[int]) -> np.ndarray:
         """(len(classes), H, W) heat of each class in [0, 1], for a (size, size, 3) uint8 image as it is."""
+        return self._heats(*self._seen(square), classes)
+
+    def _seen(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(D,) features and the (H, W, K) last map of an image."""
         batch = np.zeros((self.engine.batch, *square.shape), np.uint8)
         batch[0] = square
         features, maps = self.engine.run_with_map(batch)
-        height, width, channels = maps[0].shape
-        weights = channel_weights(self.head, features[0], height * width, channels)
-        return np.stack([grad_cam(maps[0], weights[c]) for c in classes])
+        return features[0], maps[0]
+
+    def _heats(self, features: np.ndarray, last_map: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+        height, width, channels = last_map.shape
+        weights = channel_weights(self.head, features, height * width, channels)
+        return np.stack([grad_cam(last_map, weights[c]) for c in classes])
+
+    def _neighbours(self, features: np.ndarray, k: int) -> tuple[Neighbour, ...]:
+        indices, cosines = nearest(self.reference, self.predictor.embeddings(features[None, None]), k)
+        names, known = (*self.predictor.spec.class_names, ""), self.reference
+        pairs = zip(indices[0], cosines[0], strict=True)
+        return tuple(Neighbour(known.paths[i], names[known.classes[i]], float(c)) for i, c in pairs)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 - Shares of images: Wilson's.
 - Means over images, and numbers whose first-order terms an image are known (see `ranking`): the studentised
-  bootstrap over images (Efron and Tibshirani 1993, chapter 12), `RESAMPLES` draws settled by a seed.
+  bootstrap over images (Efron and Tibshirani 1993, chapter 12), `RESAMPLES` draws settled by a seed; its
+  quantiles are moved half way to the normal ones, see `moves`.
 - Averages over classes: percentiles of the draws about their own mean.
 
 Numbers with a smallest and a largest value are taken on the logit scale, where intervals are more nearly
