@@ -24,7 +24,8 @@ def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: 
     >>> expected_calibration_error(np.array([0.9, 0.7]), np.array([True, True]))
     0.2
     """
-    return float(np.abs(bin_gaps(confidence, right, bins).sum(axis=0)).sum() / len(confidence))
+    gaps = np.bincount(_bins(confidence, bins), weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def bin_gaps(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> np.ndarray:
