@@ -8,8 +8,8 @@
 512 training and 128 validation images of ELPV, as many sound as defective, lie as files in class folders, and
 everyone begins with the same ImageNet weights. Ours also evaluates 32 test images, proves the saved model
 and writes a report: that is extra work. Its cache is empty but for the weights, except in the second run. The
-ways take turns, repeat by repeat; PyTorch and eight views, which have no goal, run once. Seconds are from the start of the
-process to its end, and memory is the most that the system counted for it. What others do is in
+ways take turns, repeat by repeat; PyTorch and eight views, which have no goal, run once. Seconds are from the
+start of the process to its end, and memory is the most that the system counted for it. What others do is in
 `peers_training.py`.
 
 Every measurement is logged when it ends, and an interrupted benchmark goes on. Run it on an idle machine:
