@@ -169,6 +169,6 @@ def test_top_k_is_obeyed_while_training(tmp_path):
 def test_two_commands_do_not_write_one_run(tmp_path):
     from headstart import resume
 
-    lock = resume.locked(RunDir(tmp_path))
-    with lock, pytest.raises(InputError, match="Another command"), resume.locked(RunDir(tmp_path)):
+    lock = resume.locked(tmp_path)
+    with lock, pytest.raises(InputError, match="Another command"), resume.locked(tmp_path):
         pass

@@ -2,7 +2,7 @@
 
 >>> import headstart as hs
 >>> sorted(hs.__all__)
-['ImageClassifier', 'check', 'compare', 'evaluate', 'explain', 'load', 'train']
+['ImageClassifier', 'check', 'compare', 'evaluate', 'explain', 'export', 'load', 'train']
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headstart.datacheck import check
     from headstart.estimator import ImageClassifier
-    from headstart.pipeline import compare, evaluate, explain, load, train
+    from headstart.pipeline import compare, evaluate, explain, export, load, train
 
 __version__ = "0.1.0"
-__all__ = ["ImageClassifier", "check", "compare", "evaluate", "explain", "load", "train"]
+__all__ = ["ImageClassifier", "check", "compare", "evaluate", "explain", "export", "load", "train"]
 
 _HOMES = {
     "ImageClassifier": "estimator",
@@ -24,6 +24,7 @@ _HOMES = {
     "compare": "pipeline",
     "evaluate": "pipeline",
     "explain": "pipeline",
+    "export": "pipeline",
     "load": "pipeline",
     "train": "pipeline",
 }

@@ -29,7 +29,10 @@ Mix = Literal["none", "mixup", "cutmix"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 ClassWeight = Literal["none", "balanced"]
 Engine = Literal["auto", "keras", "openvino", "openvino-bf16", "ncnn"]
+AnyEngine = Literal["auto", "keras", "openvino", "openvino-bf16", "openvino-int8", "ncnn"]
+ExportFormat = Literal["keras", "onnx", "openvino", "litert", "saved-model"]
 Backbone = Literal["vgg16", "vgg-tiny"]
+Colours = Literal["bgr", "rgb"]
 Views = Literal[1, 8]
 
 
@@ -63,8 +66,11 @@ class ModelConfig:
 
     backbone: Backbone = "vgg16"
     """Pretrained network. `vgg-tiny` has random weights and serves smoke tests."""
+    blocks: int = 0
+    """Blocks of the backbone that are kept: fewer are faster and see less (docs/speed.md). 0: all."""
     weights: str = ""
-    """File with the backbone's weights in Keras's .h5 layout; found or downloaded when empty."""
+    """File with the backbone's weights, or a name that `headstart weights list` shows; found or downloaded
+    when empty."""
     head: Head = "auto"
     """`taps`: mean and max of three depths. `gap`: of the last map. `vgg`: dense 4096, 4096, as in the paper.
     `auto`: `taps` for a frozen backbone, else `gap`."""
@@ -202,7 +208,8 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 LIMITS: dict[str, tuple[float, float]] = {
-    "image_size": (32, 1024), "epochs": (0, 10_000), "batch_size": (1, 4096), "learning_rate": (0, 1e12),
+    "image_size": (32, 1024), "blocks": (0, 5),
+    "epochs": (0, 10_000), "batch_size": (1, 4096), "learning_rate": (0, 1e12),
     "warmup": (0, 0.9), "weight_decay": (0, 10), "clip_norm": (0, 1e6), "label_smoothing": (0, 0.5),
     "dropout": (0, 0.9), "patience": (0, 10_000), "average": (0, 0.99999), "augment_views": (0, 255),
     "top_k": (1, 1_000_000), "max_error": (0, 0.5), "cache_gb": (0, 1e6), "seed": (0, 2**32 - 1),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import resume
-from headstart.config import RunConfig, validated
+from headstart.config import RunConfig, seconds, validated
 from headstart.errors import InputError, printable, sentence
+from headstart.inference.bundle import Bundle, BundleSpec, Int8
 from headstart.inference.bundle import load as load_bundle
 from headstart.inference.predictor import Predictor, Source
 from headstart.progress import note, timed
@@ -78,7 +79,7 @@ def train(
         note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
         return run
     stages.describe(manifest, ledger)
-    with resume.locked(run):
+    with resume.locked(run.root):
         sweep(run.root)
         facts["decided"] = resume.read_facts(run).get("decided", {}) if standing == "unfinished" else {}
         if standing == "new":
@@ -171,7 +172,7 @@ def evaluate(
             )
         )
     if options:
-        with resume.locked(run):
+        with resume.locked(run.root):
             stages.redecide(run, asked)
         predictor = load(run, engine)
     split, images = "test", manifests.load(run.manifest).where("test")
@@ -250,6 +251,77 @@ def explain(
     return (explainer.explain(source, classes, neighbours) for source in sources)
 
 
+def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = "10m") -> Int8:
+    """Makes a model ready for the engine ``openvino-int8``, if validation images prove that it does no harm.
+
+    Args:
+        run: a run directory, whose images are still there.
+        max_drop: percentage points of accuracy that may be lost on the validation images, 0 to 100.
+        time_limit: after which nothing further is tried, such as ``10m``.
+
+    Returns:
+        The proof, which is from now on part of the bundle.
+
+    Raises:
+        InputError: the run, its images or a library are not there.
+        GateError: more than that is lost, whatever was tried; the model is as it was.
+    """
+    from headstart import stages
+    from headstart.export import int8
+
+    int8.require()
+    if not 0 <= max_drop <= 100:
+        raise InputError(sentence("--max-drop is a number of points.", allowed="0 to 100", received=max_drop))
+    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    predictor = load(run)
+    resume.read_facts(run)
+    with resume.locked(run.root):
+        return stages.quantize(run, predictor, max_drop / 100, seconds(time_limit))
+
+
+def export(
+    run: RunDir | str | Path,
+    to: str,
+    out: str | Path | None = None,
+    int8: bool = False,
+    max_drop: float = 0.5,
+) -> Path:
+    """Exports a trained model for other programs, and proves that it answers as it did here.
+
+    Args:
+        run: a run directory, or a bundle.
+        to: `keras`, `onnx`, `openvino`, `litert` or `saved-model`.
+        out: folder for the model and what belongs to it; ``export/<to>`` in the run by default.
+        int8: in 8-bit integers, which `openvino` alone takes; see `quantize`, which is done first if need be.
+        max_drop: as `quantize` takes it.
+
+    Returns:
+        The file or folder of the model.
+
+    Raises:
+        InputError: there is no such format, a library is missing, or `out` holds something else.
+        GateError: the export would not answer as Keras does; nothing is kept.
+    """
+    from headstart import stages
+    from headstart.export import write
+
+    write.known(to, int8).require()
+    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    if int8 and spec(run).int8 is None:
+        quantize(run, max_drop)
+    predictor = load(run, "openvino-int8" if int8 else "")
+    if out is None and not run.model.is_dir():
+        raise InputError(
+            sentence(
+                "An export doesn't go into a bundle, which must stay as it is.",
+                received=str(run.root),
+                remedy="Name a folder with --out.",
+            )
+        )
+    contents, reference = stages.proof(run, predictor)
+    return write.export(predictor, to, Path(out) if out else run.exports / to, contents, reference)
+
+
 def image_root(run: RunDir | str | Path) -> Path | None:
     """The folder that the paths of a run's images start from; None for a bundle alone."""
     from headstart.data import manifest as manifests
@@ -265,9 +337,18 @@ def load(run: RunDir | str | Path, engine: str = "") -> Predictor:
     Traceback (most recent call last):
     headstart.errors.BundleError: There is no trained model here. ...
     """
+    return Predictor(_bundle(run), engine)
+
+
+def spec(run: RunDir | str | Path) -> BundleSpec:
+    """What the model of a run, or a bundle, says of itself; its weights are checked, but not loaded."""
+    return _bundle(run).spec
+
+
+def _bundle(run: RunDir | str | Path) -> Bundle:
     root = run.root if isinstance(run, RunDir) else Path(run)
     model = RunDir(root).model
-    return Predictor(load_bundle(model if model.is_dir() else root), engine)
+    return load_bundle(model if model.is_dir() else root)
 
 
 def _name(data: str | Path) -> str:

@@ -61,7 +61,9 @@ def bar(description: str, total: int, done: int = 0, narrow: bool = False) -> It
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    # Left to itself, rich would send to stderr what is written to stdout meanwhile.
+    with Progress(*columns, console=console, redirect_stdout=False) as progress:
         yield _Shown(progress, progress.add_task(description, total=total, completed=done, rate="", text=""))
 
 

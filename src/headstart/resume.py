@@ -115,18 +115,18 @@ def read_facts(run: RunDir) -> dict[str, Any]:
 
 
 @contextmanager
-def locked(run: RunDir) -> Iterator[None]:
-    """Keeps other commands from writing the same run; the lock ends with the process, however it ends."""
-    run.root.mkdir(parents=True, exist_ok=True)
-    with (run.root / ".lock").open("w") as file:
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other commands from writing into a folder; the lock ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
                 sentence(
-                    "Another command is writing this run.",
-                    received=str(run.root),
-                    remedy="Wait for it, or choose another folder with --out.",
+                    "Another command is writing there.",
+                    received=str(folder),
+                    remedy="Wait for it, or choose another place with --out.",
                 )
             ) from error
         yield
@@ -140,7 +140,7 @@ def begin_anew(run: RunDir) -> None:
     run.run_json.unlink(missing_ok=True)  # first: nothing else says what the rest belongs to
     run.report.unlink(missing_ok=True)
     run.history.unlink(missing_ok=True)
-    for folder in (run.checkpoints, run.tensorboard):
+    for folder in (run.checkpoints, run.tensorboard, run.exports):
         shutil.rmtree(folder, ignore_errors=True)
 
 

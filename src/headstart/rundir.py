@@ -63,6 +63,11 @@ class RunDir:
         return self.root / "parity.json"
 
     @property
+    def exports(self) -> Path:
+        """Folders of exports, by format."""
+        return self.root / "export"
+
+    @property
     def report(self) -> Path:
         """One self-contained page."""
         return self.root / "report.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from headstart.backbones import heads, specs, weights
 from headstart.config import EvalConfig, Precision, RunConfig, seconds
 from headstart.data import images
 from headstart.data import ledger as ledgers
+from headstart.data import manifest as manifests
+from headstart.data.loader import ahead
 from headstart.engines import ENGINES
 from headstart.engines.choice import fastest
 from headstart.engines.precision import training_precision
@@ -20,10 +23,11 @@ from headstart.evaluation import evaluate, explain, thresholds
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.predictions import load as load_predictions
-from headstart.export import parity
+from headstart.export import gate, parity
 from headstart.inference import bundle
 from headstart.inference.decision import Rule
 from headstart.inference.familiarity import Familiarity
+from headstart.inference.members import GOLDEN_LIMIT
 from headstart.inference.predictor import Predictor
 from headstart.inference.reference import embedding, reference
 from headstart.progress import note, track
@@ -67,12 +71,13 @@ def task_of(config: RunConfig, data: Manifest, decided: dict[str, Any]) -> Task:
     """
     model, training = config.model, config.training
     scratch = config.training.strategy == "scratch"
-    backbone = specs.backbone(model.backbone)
+    whole = specs.backbone(model.backbone)
+    backbone = whole.first(model.blocks)
     backbone = backbone.blank if scratch else backbone
     arrays = (
         weights.random(backbone, config.seed)
         if scratch
-        else weights.find(backbone, model.weights, config.seed)
+        else weights.part(weights.find(whole, model.weights, config.seed), backbone)
     )
     size = config.data.image_size
     engine = decided.get("engine") or model.engine
@@ -126,6 +131,7 @@ def _spec(task: Task, data: Manifest, boundary: str, temperature: float, rule: R
     config, backbone = task.config, task.backbone
     return bundle.BundleSpec(
         backbone=backbone.name,
+        blocks=len(backbone.depths),
         head=config.model.head,
         taps=backbone.taps(config.model.head),
         pixels="unit" if config.training.strategy == "scratch" else "imagenet",
@@ -163,15 +169,22 @@ def save_model(run: RunDir, task: Task, data: Manifest, trained: Trained) -> Pre
     contents = _held_out(data)
     note("Parity     asking Keras and the saved model the same held-out images")
     answers = parity.keras_probabilities(spec, trained.arrays, contents)
-    golden = bundle.Golden(contents[:GOLDEN_IMAGES], tuple(map(tuple, answers[:GOLDEN_IMAGES].tolist())))
+    golden = _golden(contents, answers)
     with atomic_dir(run.model) as folder:
         bundle.write(folder, spec, trained.arrays, known, golden)
         predictor = Predictor(bundle.load(folder))
         certificate = parity.certify(predictor, contents, answers)
-        write_json(run.parity, asdict(certificate))
+        write_json(run.parity, certificate.to_dict())
         parity.require(certificate)
     predictor.bundle = replace(predictor.bundle, folder=run.model)
     return predictor
+
+
+def _golden(contents: Sequence[bytes], answers: np.ndarray) -> bundle.Golden:
+    """The first few that are no burden to the bundle."""
+    pairs = zip(contents, answers.tolist(), strict=True)
+    kept = [(content, tuple(row)) for content, row in pairs if len(content) <= GOLDEN_LIMIT][:GOLDEN_IMAGES]
+    return bundle.Golden(tuple(content for content, _ in kept), tuple(row for _, row in kept))
 
 
 def redecide(run: RunDir, asked: EvalConfig) -> None:
@@ -205,6 +218,41 @@ def _held_out(data: Manifest) -> tuple[bytes, ...]:
     table = data.where("test").table.sort_values("sha256")
     pairs = zip(table["path"][:PARITY_IMAGES], table["sha256"], strict=False)
     return tuple(images.read_known(data.root / path, sha256) for path, sha256 in pairs)
+
+
+def proof(run: RunDir, predictor: Predictor) -> tuple[tuple[bytes, ...], np.ndarray]:
+    """Held-out images, as files, and the (N, C) probabilities that Keras gives them.
+
+    Those that the bundle carries, with their answers, where the run's images are not here (any more).
+    """
+    try:
+        contents = _held_out(manifests.load(run.manifest))
+    except (OSError, InputError):
+        golden = predictor.bundle.golden()
+        note(f"Parity     by {len(golden.images)} images in the bundle, as the run's own are not here")
+        return golden.images, np.array(golden.probabilities)
+    note("Parity     asking Keras, the saved model and the export the same held-out images")
+    return contents, parity.keras_probabilities(predictor.spec, predictor.bundle.arrays(), contents)
+
+
+def quantize(run: RunDir, predictor: Predictor, max_drop: float, limit: float) -> bundle.Int8:
+    """Lets the gate decide on 8-bit integers, with training and validation images of the run."""
+    data = manifests.load(run.manifest)
+    train, val = data.where("train"), data.where("val")
+    chosen = np.random.default_rng(0).permutation(len(train))[: gate.CALIBRATION]
+    known = list(zip(train.files, train.table["sha256"], strict=True))
+    training = [predictor.square_of(*known[i]) for i in sorted(chosen)]
+    said = load_predictions(run.evaluation("val") / "predictions.parquet")
+    rows = {path: row for row, path in enumerate(said.paths)}
+    kept = val.table.sort_values("sha256").index[: gate.MOST_VALIDATION]
+    images = [(val.root / val.table["path"][i], val.table["sha256"][i]) for i in kept]
+    order = [rows[val.table["path"][i]] for i in kept]
+    validation = gate.Labelled(
+        lambda: ahead(lambda image: predictor.square_of(*image), images),
+        said.y_true[order],
+        said.probabilities[order],
+    )
+    return gate.quantize(predictor, training, validation, max_drop, limit)
 
 
 def answers(

@@ -75,7 +75,11 @@ def test_a_sound_bundle_agrees(tmp_path, contents, views, engine, precision):
     certificate = parity.certify(Predictor(saved(tmp_path, model, arrays())), contents, reference)
 
     assert certificate.passed
-    assert certificate.max_difference <= certificate.tolerance == TOLERANCE[precision]
+    python, command = certificate.routes
+    assert (python.route, python.images, command.route, command.images) == ("Python", 6, "command line", 6)
+    assert python.max_difference <= python.tolerance == TOLERANCE[precision]
+    assert command.max_difference <= TOLERANCE[precision] + 5e-7  # six digits
+    assert certificate.to_dict()["max_difference"] == max(python.max_difference, command.max_difference)
     assert reference.std(axis=0).min() > 1e-3  # the answers do differ from image to image
     parity.require(certificate)
 
@@ -100,30 +104,38 @@ def test_another_fit_is_noticed(tmp_path, contents):
     assert not parity.certify(Predictor(saved(tmp_path, stretched, arrays())), contents, reference).passed
 
 
-class Answers:
-    """A predictor that gives the probabilities it was made with."""
-
-    engine_name = "openvino"
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def predict(self, contents):
-        from headstart.inference.predictor import Prediction
-
-        return [Prediction("", "", 0.0, {"a": row[0], "b": row[1]}) for row in self.rows]
-
-
 @pytest.mark.parametrize(
-    ("answer", "reference", "passed"),
+    ("answer", "reference", "tolerance", "precision", "passed"),
     [
-        ([0.60, 0.40], [0.60005, 0.39995], True),  # 5e-5 apart, within 1e-4
-        ([0.60, 0.40], [0.6002, 0.3998], False),  # 2e-4 apart
-        ([0.49996, 0.50004], [0.50003, 0.49997], True),  # another label, but a margin of 6e-5 < 2e-4
+        ([0.60, 0.40], [0.60005, 0.39995], 1e-4, "f32", True),  # 5e-5 apart
+        ([0.60, 0.40], [0.6002, 0.3998], 1e-4, "f32", False),  # 2e-4 apart
+        ([0.49996, 0.50004], [0.50003, 0.49997], 1e-4, "f32", True),  # another label, a margin of 6e-5 < 2e-4
+        ([0.48, 0.52], [0.53, 0.47], 1.0, "int8", False),  # another label, a margin of 0.06
+        ([0.48, 0.52], [0.51, 0.49], 1.0, "int8", True),  # a margin of 0.02 < 0.04
     ],
 )
-def test_the_rule_by_hand(answer, reference, passed):
-    certificate = parity.certify(Answers([answer]), [b""], np.array([reference]))
+def test_the_rule_by_hand(answer, reference, tolerance, precision, passed):
+    by = ("openvino", precision, "1")
+    route = parity.compared("Python", by, np.array([answer]), np.array([reference]), tolerance)
 
-    assert certificate.passed is passed
-    assert certificate.max_difference == pytest.approx(abs(answer[0] - reference[0]))
+    assert route.passed is passed
+    assert route.max_difference == pytest.approx(abs(answer[0] - reference[0]))
+
+
+def test_in_8_bits_two_of_a_hundred_may_differ():
+    reference = np.tile([0.9, 0.1], (100, 1))
+    for differ, passed in ((2, True), (3, False)):
+        answers = reference.copy()
+        answers[:differ] = [0.1, 0.9]
+        by = ("openvino-int8", "int8", "1")
+        assert parity.compared("Python", by, answers, reference, 1.0).passed is passed
+
+
+def test_a_command_line_that_fails_is_a_gate_that_says_no(tmp_path, contents):
+    (tmp_path / "model").mkdir()
+    saved(tmp_path / "model", spec(), arrays())
+    (tmp_path / "model" / "model.json").write_text("{}")
+
+    command = parity.Command(tmp_path / "model", "ncnn", contents)
+    with command, pytest.raises(GateError, match=r"`headstart predict` fails on the saved model.*damaged"):
+        command.answers()

@@ -155,7 +155,13 @@ def test_a_pipe_does_not_hang(copy):
         ("temperature", "1"),
         ("engine", "abacus"),
         ("precision", "f32"),
-        ("format", 4),
+        ("format", 5),
+        ("format", 4.0),
+        ("blocks", 6),
+        ("blocks", -1),
+        ("blocks", True),
+        ("int8", {}),
+        ("int8", {"images": 5}),
         ("thresholds", {"confidence": 0.5}),
         ("thresholds", {"confidence": 1.5, "distance": None}),
         ("thresholds", {"confidence": 0.5, "distance": "far"}),
@@ -199,19 +205,20 @@ def test_no_bundle_at_all(tmp_path):
         bundle.load(tmp_path)
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_bundles_of_earlier_formats_are_read(number, tmp_path):
-    """As they were written: without thresholds and costs, the first also without pixels, and no classes."""
+    """As they were written: without blocks and int8, thresholds and costs, pixels, and without classes."""
     bundle.write(tmp_path, SPEC, *parts())
     values = json.loads((tmp_path / "model.json").read_text()) | {"format": number}
-    for name in ("thresholds", "costs", *(["pixels"] if number == 1 else [])):
+    later = {1: ["pixels"], 2: ["thresholds", "costs"], 3: ["blocks", "int8"]}
+    for name in (name for before in range(number, 4) for name in later[before]):
         del values[name]
     (tmp_path / "model.json").write_text(json.dumps(values))
     reference = parts()[1].tensors()
     del reference["classes"]
     write_tensors(tmp_path / "reference.safetensors", reference)
     (tmp_path / bundle.MANIFEST).unlink()
-    bundle._seal(tmp_path)
+    bundle.seal(tmp_path)
 
     loaded = bundle.load(tmp_path)
     assert loaded.spec == SPEC

@@ -42,6 +42,24 @@ class Backbone:
         """The same network to be trained from random weights: its pixels are scaled to 0–1."""
         return replace(self, mean=(0.0, 0.0, 0.0), scale=1 / 255, weights_sha256="")
 
+    def first(self, blocks: int) -> Backbone:
+        """The same network without the blocks behind the first `blocks`, 1 or more; 0 is all of it.
+
+        Raises:
+            InputError: it has not so many.
+        """
+        if not 0 <= blocks <= len(self.depths):
+            raise InputError(
+                sentence(
+                    f"{self.name} has not so many blocks.",
+                    allowed=f"1 to {len(self.depths)}, or 0 for all of them",
+                    received=blocks,
+                    remedy="Change --blocks.",
+                )
+            )
+        kept = blocks or len(self.depths)
+        return replace(self, depths=self.depths[:kept], widths=self.widths[:kept])
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of all convolutions and poolings in order, the last pooling included."""
@@ -142,12 +160,12 @@ BACKBONES = {
 }
 
 
-def backbone(name: str) -> Backbone:
-    """Looks a backbone up by name.
+def backbone(name: str, blocks: int = 0) -> Backbone:
+    """Looks a backbone up by name; its first `blocks`, or all of it.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or it has not so many blocks.
     """
     if name not in BACKBONES:
         raise InputError(sentence("There is no such backbone.", allowed=", ".join(BACKBONES), received=name))
-    return BACKBONES[name]
+    return BACKBONES[name].first(blocks)

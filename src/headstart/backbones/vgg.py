@@ -61,6 +61,6 @@ def graph(spec: Backbone, head: str, ops: Operations[T]) -> dict[str, T]:
         x = tensors[name] = ops.conv(x, name, spec.channels(name)) if "conv" in name else ops.pool(x, name)
         if name == last:
             break
-    flat = [ops.flatten(x, "flatten")] if head == "vgg" else []
+    flat = {"flatten": ops.flatten(x, "flatten")} if head == "vgg" else {}
     summaries = [part for tap in spec.taps(head) for part in ops.summary(tensors[tap], tap)]
-    return tensors | {"features": ops.join(flat + summaries)}
+    return tensors | flat | {"features": ops.join([*flat.values(), *summaries])}

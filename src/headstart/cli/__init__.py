@@ -15,7 +15,21 @@ from typing import Any, NoReturn
 import cyclopts
 
 from headstart import __version__
-from headstart.cli import cache, compare, data, demo, doctor, evaluate, explain, predict, train
+from headstart.cli import (
+    cache,
+    compare,
+    data,
+    demo,
+    describe,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    predict,
+    quantize,
+    train,
+    weights,
+)
 from headstart.errors import HeadstartError, InputError, printable, sentence
 from headstart.training import interrupt
 
@@ -32,7 +46,11 @@ app.command(evaluate.evaluate)
 app.command(predict.predict)
 app.command(explain.explain)
 app.command(compare.compare)
+app.command(describe.describe)
+app.command(quantize.quantize)
+app.command(export.export)
 app.command(data.app)
+app.command(weights.app)
 app.command(cache.app)
 app.command(doctor.doctor)
 

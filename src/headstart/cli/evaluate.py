@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.config import Engine
+from headstart.config import AnyEngine
 
 
 def evaluate(
@@ -14,7 +14,7 @@ def evaluate(
     *,
     cost: tuple[str, ...] = (),
     max_error: float | None = None,
-    engine: Engine = "auto",
+    engine: AnyEngine = "auto",
 ) -> None:
     """Evaluate a trained model on its own test split, or on other labelled images.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.config import Engine
+from headstart.config import AnyEngine
 
 
 def explain(
@@ -14,7 +14,7 @@ def explain(
     out: Path = Path("explained"),
     of: tuple[str, ...] = (),
     neighbours: int = 5,
-    engine: Engine = "auto",
+    engine: AnyEngine = "auto",
 ) -> int:
     """Show what answers rest on: heatmaps (Grad-CAM) and the most similar training images.
 
@@ -30,12 +30,12 @@ def explain(
         engine: Another engine than the one the model was trained with.
     """
     from headstart import pipeline
-    from headstart.cli.predict import images_of
+    from headstart.cli.listing import Listing
     from headstart.cli.tables import explained, print_explanations
     from headstart.progress import shown, track
     from headstart.report import overlay
 
-    files = images_of(paths)
+    files = list(Listing.of(paths))
     found = pipeline.explain(run, files, of, neighbours, "" if engine == "auto" else engine)
     root, rows, failed = pipeline.image_root(run), [], False
     out.mkdir(parents=True, exist_ok=True)

@@ -2,156 +2,100 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from headstart.config import Engine
-from headstart.errors import InputError, harmless, printable, sentence
+from headstart.config import AnyEngine
+from headstart.errors import InputError, printable, sentence
 
-UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-NUMBERS = ("confidence", "distance")
-REMARK = {"accept": "", "abstain": "  not sure enough", "unfamiliar": "  unlike the training images"}
-COLUMNS = ("path", "label", "confidence", "decision", "distance", "error")
+if TYPE_CHECKING:
+    from headstart.cli.listing import Listing
+    from headstart.inference.predictor import Prediction, Predictor
 
 
 def predict(
     run: Path,
     /,
     *paths: Path,
-    format: Literal["table", "json", "csv", "parquet"] = "table",
+    format: Literal["auto", "table", "json", "csv", "parquet"] = "auto",
     out: Path | None = None,
-    engine: Engine = "auto",
+    engine: AnyEngine = "auto",
 ) -> int:
     """Predict the class of images.
 
-    A file that is not a usable image gets a row that says why, and the exit code is then 2.
+    A file that is not a usable image gets a row that says why, and the exit code is then 2. With --out an
+    interrupted prediction goes on where it stopped.
 
     Args:
         run: Run directory, or its model folder.
         paths: Images, or folders of images.
-        format: Form of the answer.
+        format: Form of the answer. `auto`: as --out ends, or a table.
         out: File for the answer instead of the screen; needed for parquet.
         engine: Another engine than the one the model was trained with.
     """
+    from headstart.cli.listing import Listing
     from headstart.pipeline import load
+    from headstart.progress import shown
 
-    if format == "parquet" and out is None:
+    form = _form(format, out)
+    if form == "parquet" and out is None:
         raise InputError(sentence("Parquet is not for the screen.", remedy="Add --out FILE.parquet."))
-    files = images_of(paths)
-    from headstart.progress import shown, track
-
+    listing = Listing.of(paths)
     predictor = load(run, "" if engine == "auto" else engine)
-    with shown(len(files) > 1):
-        answers = list(track(predictor.stream(files), "Predicting", len(files)))
-    rows = [vars(answer) for answer in answers]
-    if format == "parquet":
-        _write_parquet(rows, out)
-    else:
-        _write_text(FORMATS[format](rows), out)
-    return 2 if any(row["error"] for row in rows) else 0
+    # Rows that appear on a terminal say how far it is.
+    with shown(listing.count > 1 and (out is not None or not sys.stdout.isatty())):
+        errors = _print(predictor, listing, form) if out is None else _write(predictor, listing, form, out)
+    return 2 if errors else 0
 
 
-def images_of(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, and the images of folders.
-
-    Raises:
-        InputError: there is none.
-    """
-    files = [file for path in paths for file in _images(path)]
-    if not files:
-        raise InputError(
-            sentence(
-                "There is no image to look at.",
-                allowed="files, or folders with images in them",
-                received=", ".join(map(str, paths)) or "nothing",
-                remedy="Name at least one after the run.",
-            )
-        )
-    return files
+def _form(format: str, out: Path | None) -> str:
+    if format != "auto":
+        return format
+    suffix = out.suffix.lower().removeprefix(".") if out else ""
+    return suffix if suffix in ("json", "csv", "parquet") else "table"
 
 
-def _images(path: Path) -> list[Path]:
-    """A file as it is; of a folder all that is an image by content, or should be one by its name."""
-    from headstart.data.images import is_image
+def _print(predictor: Predictor, listing: Listing, form: str) -> int:
+    """Answers on the screen as they come; returns how many are errors."""
+    from headstart.cli.answers import TEXTS
+    from headstart.progress import track
 
-    if not path.is_dir():
-        return [path]
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    images = [file for file in files if is_image(file)]
-    if not images:
-        raise InputError(sentence("There is no image in this folder.", received=str(path)))
-    if len(images) < len(files):
-        print(f"{printable(path)}: {len(files) - len(images)} files are no images.", file=sys.stderr)
-    return images
+    seen: Counter[str] = Counter()
+    each = ([answer] for answer in track(predictor.stream(listing), "Predicting", listing.count))
+    for text in TEXTS[form](_counted(each, seen), listing.width):
+        sys.stdout.write(text)
+    return seen["errors"]
 
 
-def _write_text(text: str, out: Path | None) -> None:
-    from headstart.rundir import write_text
-
-    if out is None:
-        print(text, end="")
-    else:
-        write_text(out, text)
-
-
-def _write_parquet(rows: list[dict[str, object]], out: Path | None) -> None:
-    import pandas as pd
-
+def _write(predictor: Predictor, listing: Listing, form: str, out: Path) -> int:
+    """Answers in a file, by way of parts beside it that outlive an interrupted command; as `_print`."""
+    from headstart.cli.answers import TEXTS, write_parquet
+    from headstart.inference.parts import Parts
+    from headstart.progress import bar, note
+    from headstart.resume import locked
     from headstart.rundir import atomic_file
 
-    assert out is not None
-    table = pd.DataFrame(rows).drop(columns="probabilities")
-    table["path"] = [printable(row["path"]) for row in rows]  # a name that is no text cannot be written
-    names = next((row["probabilities"] for row in rows if row["probabilities"]), {})
-    assert isinstance(names, dict)
-    for name in names:
-        table[f"p_{name}"] = [row["probabilities"].get(name) for row in rows]  # type: ignore[attr-defined]
-    with atomic_file(out) as temporary:
-        table.to_parquet(temporary, index=False)
+    folder, seen = out.with_name(f".{out.name}.parts"), Counter[str]()
+    with locked(folder):
+        parts = Parts(folder, predictor)
+        with bar("Predicting", listing.count) as shown_bar:
+            answers = _counted(parts.answers(listing, shown_bar.advance), seen)
+            if form == "parquet":
+                write_parquet(answers, predictor.spec.class_names, out)
+            else:
+                with atomic_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+                    file.writelines(TEXTS[form](answers, listing.width))
+        parts.remove()
+    bad = f", {seen['errors']:,} of them no usable images" if seen["errors"] else ""
+    note(f"{seen['answers']:,} files{bad} → {printable(out)}")
+    return seen["errors"]
 
 
-def _as_table(rows: list[dict[str, object]]) -> str:
-    width = max(len(printable(row["path"])) for row in rows)
-    lines = []
-    for row in rows:
-        answer = (
-            f"error: {row['error']}"
-            if row["error"]
-            else f"{row['confidence']:>7.1%}  {printable(row['label'])}{REMARK[str(row['decision'])]}"
-        )
-        lines.append(f"{printable(row['path']):<{width}}  {answer}\n")
-    return "".join(lines)
-
-
-def _as_json(rows: list[dict[str, object]]) -> str:
-    """Probabilities are rounded to 6 digits here and in every other JSON answer."""
-
-    def rounded(row: dict[str, object]) -> dict[str, object]:
-        probabilities = row["probabilities"]
-        assert isinstance(probabilities, dict)
-        return row | {
-            "confidence": round(float(str(row["confidence"])), 6),
-            "distance": None if row["distance"] is None else round(float(str(row["distance"])), 4),
-            "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
-        }
-
-    text = json.dumps([rounded(row) for row in rows], ensure_ascii=False, indent=2)
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
-
-
-def _as_csv(rows: list[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([row[name] if name in NUMBERS else harmless(str(row[name])) for name in COLUMNS])
-    return text.getvalue()
-
-
-FORMATS = {"table": _as_table, "json": _as_json, "csv": _as_csv}
+def _counted(answers: Iterable[Sequence[Prediction]], seen: Counter[str]) -> Iterator[Sequence[Prediction]]:
+    for some in answers:
+        seen["answers"] += len(some)
+        seen["errors"] += sum(bool(one.error) for one in some)
+        yield some

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.specs import Backbone
+from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
 from headstart.engines import ENGINES, Engine, open_engine, run_batches, threads
 from headstart.machine import nvidia_gpus
@@ -113,6 +113,8 @@ def processor() -> str:
 
 def _record(backbone: Backbone, head: str, size: int, installed: list[str]) -> Path:
     machine = [processor(), threads(), backbone.name, head, size]
+    if backbone != BACKBONES.get(backbone.name):
+        machine.append(len(backbone.depths))
     machine += [f"{name} {ENGINES[name].version}" for name in installed]
     key = hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:32]
     return cache_dir() / "engines" / f"{key}.json"

@@ -6,12 +6,11 @@ Members of the folder ``model/``:
 - ``weights.safetensors``: the convolutions (HWIO) and biases, and the head's: ``head/kernel`` (D, C),
   ``head/bias`` (C,), before them ``fc1`` and ``fc2`` of the head ``vgg``.
 - ``reference.safetensors``: what the training images looked like to the network (`Reference`).
+- ``int8.safetensors``, where the spec has the proof for it: the ranges of 8-bit convolutions.
 - ``golden/``: a few held-out images as they came, and ``answers.json`` with Keras's float32 answers.
 - ``MANIFEST.sha256``: SHA-256, size and name of every other member.
 
 Nothing in it is code, and nothing is trusted before it was checked against the manifest and the spec.
-To change the format: add the field to `BundleSpec`, raise `FORMAT`, and say in the CHANGELOG how old bundles
-are brought forward (`_brought_forward`); a reader refuses a format that it does not know.
 """
 
 from __future__ import annotations
@@ -19,90 +18,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import re
 import shutil
-import stat
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 
-from headstart.backbones import heads, vgg
-from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
-from headstart.config import Fit, Pixels, TrainedHead
-from headstart.engines import ENGINES
-from headstart.errors import BundleError, sentence
-from headstart.inference.decision import Cost, Rule
+from headstart.errors import BundleError, InputError, sentence
+from headstart.inference import members
 from headstart.inference.familiarity import Familiarity
+from headstart.inference.members import ANSWERS, INT8, MANIFEST, REFERENCE, SPEC, WEIGHTS
+from headstart.inference.spec import FORMAT, SPEC_LIMIT, BundleSpec, Int8, Thresholds, damaged, parse
 from headstart.rundir import to_json, write_tensors
 
-FORMAT = 3
-SPEC_LIMIT = 64 * 1024
-HEADER_LIMIT = 1024 * 1024  # of a safetensors file, in bytes
-MANIFEST = "MANIFEST.sha256"
-LINE = re.compile(r"([0-9a-f]{64}) (0|[1-9][0-9]{0,12}) ((?:golden/)?[0-9a-z_.]{1,64})")
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Least probability of an accepted answer, and greatest distance of a familiar image; None: not known."""
-
-    confidence: float = 0.0
-    distance: float | None = None
-
-
-@dataclass(frozen=True)
-class BundleSpec:
-    """``model.json``: all that is needed to build the model around its weights.
-
-    Attributes:
-        backbone, head, taps: which features; `taps` repeats what the head's table says.
-        pixels: `imagenet`: the mean of ImageNet is taken from them. `unit`: they are scaled to 0–1.
-        boundary: the tensor below which nothing was trained; ``image`` where all of it was.
-        image_size, fit, views: how a picture becomes the network's input; 1 or 8 dihedral views averaged.
-        class_names: in the order of the logits.
-        temperature: logits are divided by it before softmax.
-        thresholds, costs: when an answer is accepted, and which is given, see `Rule`.
-        engine, precision: what computed the features that the head was trained on.
-    """
-
-    backbone: str
-    head: str
-    taps: tuple[str, ...]
-    pixels: Pixels
-    boundary: str
-    image_size: int
-    fit: Fit
-    views: int
-    class_names: tuple[str, ...]
-    temperature: float
-    engine: str
-    precision: str
-    thresholds: Thresholds = Thresholds()
-    costs: tuple[Cost, ...] = ()
-    format: int = FORMAT
-
-    @property
-    def rule(self) -> Rule:
-        """By which an answer is given."""
-        return Rule(self.thresholds.confidence, self.thresholds.distance, self.costs)
-
-    @property
-    def network(self) -> Backbone:
-        """The row of the table of backbones, with the preprocessing that it was trained with."""
-        row = BACKBONES[self.backbone]
-        return row.blank if self.pixels == "unit" else row
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of all tensors in ``weights.safetensors``; all are float32."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, fan, channels in vgg.conv_names(self.network):
-            shapes |= {f"{name}/kernel": (3, 3, fan, channels), f"{name}/bias": (channels,)}
-        return shapes | heads.shapes(self.network, self.head, self.image_size, len(self.class_names))
+__all__ = [
+    "FORMAT", "MANIFEST", "SPEC_LIMIT", "Bundle", "BundleSpec", "Golden", "Int8", "Reference", "Thresholds",
+    "load", "parse", "rewrite", "write",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,24 +82,33 @@ class Golden:
 def write(folder: Path, spec: BundleSpec, arrays: Arrays, reference: Reference, golden: Golden) -> None:
     """Writes all members into the existing empty `folder`; the same model gives the same bytes."""
     (folder / "golden").mkdir()
-    (folder / "model.json").write_text(to_json(asdict(spec)), encoding="utf-8")
-    write_tensors(folder / "weights.safetensors", {name: arrays[name] for name in spec.shapes()})
-    write_tensors(folder / "reference.safetensors", reference.tensors())
+    (folder / SPEC).write_text(to_json(asdict(spec)), encoding="utf-8")
+    write_tensors(folder / WEIGHTS, {name: arrays[name] for name in spec.shapes()})
+    write_tensors(folder / REFERENCE, reference.tensors())
     for i, content in enumerate(golden.images):
         (folder / "golden" / f"{i}.image").write_bytes(content)
-    (folder / "golden" / "answers.json").write_text(to_json(golden.probabilities), encoding="utf-8")
-    _seal(folder)
+    (folder / ANSWERS).write_text(to_json(golden.probabilities), encoding="utf-8")
+    seal(folder)
 
 
-def rewrite(bundle: Bundle, folder: Path, spec: BundleSpec) -> None:
-    """Writes the bundle with another spec, for the same weights, into the existing empty `folder`."""
+def rewrite(bundle: Bundle, folder: Path, spec: BundleSpec, int8: Arrays | None = None) -> None:
+    """Writes the bundle with another spec, for the same weights, into the existing empty `folder`.
+
+    Args:
+        bundle: as it is.
+        folder: for the new one.
+        spec: as it shall be.
+        int8: ranges of 8-bit convolutions, where the spec calls for others than there are.
+    """
     shutil.copytree(bundle.folder, folder, dirs_exist_ok=True)
     (folder / MANIFEST).unlink()
-    (folder / "model.json").write_text(to_json(asdict(spec)), encoding="utf-8")
-    _seal(folder)
+    (folder / SPEC).write_text(to_json(asdict(spec)), encoding="utf-8")
+    if int8 is not None:
+        write_tensors(folder / INT8, {name: int8[name] for name in spec.int8_shapes()})
+    seal(folder)
 
 
-def _seal(folder: Path) -> None:
+def seal(folder: Path) -> None:
     """Writes the manifest of all members."""
     lines = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -183,31 +125,60 @@ class Bundle:
     folder: Path
     spec: BundleSpec
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its manifest, and so of all that is in it."""
+        return hashlib.sha256(members.read(self.folder / MANIFEST, SPEC_LIMIT)).hexdigest()
+
     def arrays(self) -> Arrays:
         """The weights, in the order of the spec."""
-        return _load_tensors(self.folder / "weights.safetensors", list(self.spec.shapes()))
+        return members.tensors(self.folder / WEIGHTS, list(self.spec.shapes()))
+
+    def int8(self) -> Arrays:
+        """The ranges of 8-bit convolutions.
+
+        Raises:
+            InputError: it has none.
+        """
+        if self.spec.int8 is None:
+            raise InputError(
+                sentence(
+                    "This model has not been made to run in 8-bit integers.",
+                    received="openvino-int8",
+                    remedy="Run `headstart quantize RUN` first, or choose another --engine.",
+                )
+            )
+        return members.tensors(self.folder / INT8, list(self.spec.int8_shapes()))
 
     def reference(self) -> Reference:
         """What the training images looked like."""
         names = ["mean", "covariance", "embeddings", "classes", "sha256", "paths"]
-        tensors = _load_tensors(self.folder / "reference.safetensors", names, {"classes": _unknown})
-        _audit_reference(tensors, self.spec)
-        text = tensors.pop("paths").tobytes().decode("utf-8", "surrogateescape")
-        return Reference(**tensors, paths=tuple(text.split("\0")))
+        found = members.tensors(self.folder / REFERENCE, names)
+        if "classes" not in found and "sha256" in found:  # of earlier formats
+            found["classes"] = np.full(len(found["sha256"]), -1, np.int32)
+        if set(found) != set(names):
+            raise damaged(f"{REFERENCE} does not hold what the spec calls for")
+        _check_reference(found, self.spec)
+        paths = tuple(found.pop("paths").tobytes().decode("utf-8", "surrogateescape").split("\0"))
+        if len(paths) != len(found["sha256"]):
+            raise damaged(f"{REFERENCE} has more paths than images, or fewer")
+        return Reference(**found, paths=paths)
 
     def familiarity(self) -> Familiarity:
         """How far an image is from the training images."""
-        tensors = _load_tensors(self.folder / "reference.safetensors", ["mean", "covariance"])
+        found = members.tensors(self.folder / REFERENCE, ["mean", "covariance"])
         width = self.spec.network.channels(self.spec.network.last_map)
-        if (tensors["mean"].shape, tensors["covariance"].shape) != ((width,), (width, width)):
-            raise _damaged("reference.safetensors does not hold what the spec calls for")
-        return Familiarity.of(tensors["mean"], tensors["covariance"])
+        shapes = {"mean": (width,), "covariance": (width, width)}
+        if {name: array.shape for name, array in found.items()} != shapes:
+            raise damaged(f"{REFERENCE} does not hold what the spec calls for")
+        return Familiarity.of(found["mean"], found["covariance"])
 
     def golden(self) -> Golden:
         """The held-out images and their answers."""
-        answers = json.loads(_read(self.folder / "golden" / "answers.json"))
-        images = tuple(_read(self.folder / "golden" / f"{i}.image") for i in range(len(answers)))
-        return Golden(images, tuple(map(tuple, answers)))
+        answers = _parsed(members.read(self.folder / ANSWERS, members.ANSWERS_LIMIT), self.spec)
+        files = [self.folder / "golden" / f"{i}.image" for i in range(len(answers))]
+        images = tuple(members.read(file, members.IMAGE_LIMIT) for file in files)
+        return Golden(images, answers)
 
 
 def load(folder: Path) -> Bundle:
@@ -226,136 +197,16 @@ def load(folder: Path) -> Bundle:
             )
         )
     try:
-        _audit_members(folder)
-        spec = parse(_read(folder / "model.json", SPEC_LIMIT))
-        _audit_tensors(folder / "weights.safetensors", spec.shapes())
+        spec = members.audit(folder, parse)
+        members.check_tensors(folder / WEIGHTS, spec.shapes())
+        if spec.int8:
+            members.check_tensors(folder / INT8, spec.int8_shapes())
     except OSError as error:
-        raise _damaged(f"{error.strerror}: {error.filename}") from error
+        raise damaged(f"{error.strerror}: {error.filename}") from error
     return Bundle(folder, spec)
 
 
-def parse(content: bytes) -> BundleSpec:
-    """Reads ``model.json`` and accepts nothing unknown."""
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _damaged("model.json is not JSON") from error
-    if isinstance(values, dict):
-        values = _brought_forward(values)
-    if not isinstance(values, dict) or set(values) != {item.name for item in fields(BundleSpec)}:
-        raise _damaged("model.json has missing or unknown fields")
-    if values["format"] != FORMAT:
-        raise BundleError(
-            sentence(
-                "This bundle has a format that this version does not read.",
-                allowed=FORMAT,
-                received=values["format"],
-                remedy="Install the version that wrote it, or train again.",
-            )
-        )
-    _check_values(values)
-    values |= {"taps": tuple(values["taps"]), "class_names": tuple(values["class_names"])}
-    values["thresholds"] = Thresholds(**values["thresholds"])
-    values["costs"] = tuple((i, j, cost) for i, j, cost in values["costs"])
-    return BundleSpec(**values)
-
-
-def _brought_forward(values: dict[str, Any]) -> dict[str, Any]:
-    """What earlier formats say, as this one does.
-
-    Format 1 had no `pixels`, since all backbones came from ImageNet; format 2 accepted every answer.
-    """
-    if values.get("format") == 1 and "pixels" not in values:
-        values = values | {"format": 2, "pixels": "imagenet"}
-    if values.get("format") == 2 and not {"thresholds", "costs"} & set(values):
-        values = values | {"format": 3, "thresholds": asdict(Thresholds()), "costs": []}
-    return values
-
-
-def _check_values(values: dict[str, Any]) -> None:
-    names, size, temperature = values["class_names"], values["image_size"], values["temperature"]
-    checks = {
-        "backbone": isinstance(values["backbone"], str) and values["backbone"] in BACKBONES,
-        "head": values["head"] in get_args(TrainedHead),
-        "pixels": values["pixels"] in get_args(Pixels),
-        "fit": values["fit"] in get_args(Fit),
-        "views": type(values["views"]) is int and values["views"] in (1, 8),
-        "image_size": type(size) is int and 32 <= size <= 1024,
-        "class_names": isinstance(names, list)
-        and 2 <= len(names) == len({n for n in names if isinstance(n, str)})
-        and all(0 < len(name) <= 255 for name in names),
-        "temperature": type(temperature) is float and 1e-3 <= temperature <= 1e3,
-        "engine": isinstance(values["engine"], str) and values["engine"] in ENGINES,
-        "thresholds": _are_thresholds(values["thresholds"]),
-    }
-    if not all(checks.values()):
-        raise _damaged(f"model.json: {next(name for name, good in checks.items() if not good)}")
-    backbone = BACKBONES[values["backbone"]]
-    boundaries = ("image", *backbone.layers)
-    if values["taps"] != list(backbone.taps(values["head"])) or values["boundary"] not in boundaries:
-        raise _damaged("model.json: taps or boundary")
-    if values["precision"] != ENGINES[values["engine"]].precision:
-        raise _damaged("model.json: precision")
-    if not isinstance(values["costs"], list) or not all(_is_cost(c, len(names)) for c in values["costs"]):
-        raise _damaged("model.json: costs")
-
-
-def _are_thresholds(values: Any) -> bool:
-    if not isinstance(values, dict) or set(values) != {"confidence", "distance"}:
-        return False
-    confidence, distance = values["confidence"], values["distance"]
-    far = distance is None or (type(distance) is float and 0 <= distance < math.inf)
-    return far and type(confidence) is float and 0 <= confidence <= 1
-
-
-def _is_cost(value: Any, classes: int) -> bool:
-    if not isinstance(value, list) or [type(item) for item in value] != [int, int, float]:
-        return False
-    true, answer, cost = value
-    known = 0 <= min(true, answer) <= max(true, answer) < classes
-    return bool(known and true != answer and 0 <= cost < math.inf)
-
-
-def _audit_members(folder: Path) -> None:
-    """Compares every member with the manifest: the same names, sizes and hashes, regular files only."""
-    text = _read(folder / MANIFEST, SPEC_LIMIT)
-    matches = [LINE.fullmatch(line) for line in text.decode("latin-1").split("\n")[:-1]]
-    if not matches or not all(matches) or not text.endswith(b"\n"):
-        raise _damaged(f"{MANIFEST} is not readable")
-    listed = {m[3]: (m[1], int(m[2])) for m in matches if m}
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir() or p.is_symlink()}
-    if len(listed) != len(matches) or found != {*listed, MANIFEST}:
-        odd = sorted(found ^ {*listed, MANIFEST})
-        raise _damaged(f"members missing or too many: {', '.join(odd[:3])}")
-    if not {"model.json", "weights.safetensors", "reference.safetensors", "golden/answers.json"} <= found:
-        raise _damaged("a member is missing")
-    for name, (sha256, size) in listed.items():
-        with _open(folder / name) as file:
-            if (
-                os.fstat(file.fileno()).st_size != size
-                or hashlib.file_digest(file, "sha256").hexdigest() != sha256
-            ):
-                raise _damaged(f"{name} has changed since it was written")
-
-
-def _audit_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Compares a safetensors header with the expected tensors before anything is allocated."""
-    from safetensors import SafetensorError, safe_open
-
-    with _open(path) as file:
-        if int.from_bytes(file.read(8), "little") > HEADER_LIMIT:
-            raise _damaged(f"{path.name} has an oversized header")
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 - not a dict
-            found = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
-    except SafetensorError as error:
-        raise _damaged(f"{path.name}: {error}") from error
-    if found != {name: (shape, "F32") for name, shape in shapes.items()}:
-        raise _damaged(f"{path.name} does not hold the tensors that model.json calls for")
-
-
-def _audit_reference(tensors: Arrays, spec: BundleSpec) -> None:
+def _check_reference(tensors: Arrays, spec: BundleSpec) -> None:
     count, width = len(tensors["sha256"]), spec.network.channels(spec.network.last_map)
     expected = {
         "mean": ((width,), np.float32),
@@ -366,52 +217,22 @@ def _audit_reference(tensors: Arrays, spec: BundleSpec) -> None:
         "paths": (tensors["paths"].shape, np.uint8),
     }
     if any(tensors[name].shape != shape or tensors[name].dtype != d for name, (shape, d) in expected.items()):
-        raise _damaged("reference.safetensors does not hold what the spec calls for")
+        raise damaged(f"{REFERENCE} does not hold what the spec calls for")
     if not np.isin(tensors["classes"], np.arange(-1, len(spec.class_names))).all():
-        raise _damaged("reference.safetensors has classes that the spec lacks")
+        raise damaged(f"{REFERENCE} has classes that the spec lacks")
 
 
-def _unknown(tensors: Arrays) -> np.ndarray:
-    return np.full(len(tensors["sha256"]), -1, np.int32)
-
-
-def _open(path: Path) -> Any:
-    """Opens a regular file for reading; a link, a pipe or a device is refused."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    file = os.fdopen(descriptor, "rb")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        raise _damaged(f"{path.name} is not a regular file")
-    return file
-
-
-def _read(path: Path, limit: int = 1 << 30) -> bytes:
-    with _open(path) as file:
-        content: bytes = file.read(limit + 1)
-    if len(content) > limit:
-        raise _damaged(f"{path.name} is larger than {limit} bytes")
-    return content
-
-
-def _load_tensors(
-    path: Path, names: list[str], lacking: dict[str, Callable[[Arrays], np.ndarray]] | None = None
-) -> Arrays:
-    """The named tensors; those that earlier formats lack may be made of the others."""
-    from safetensors import SafetensorError, safe_open
-
+def _parsed(content: bytes, spec: BundleSpec) -> tuple[tuple[float, ...], ...]:
+    """Rows of probabilities, one of each class."""
     try:
-        with safe_open(path, framework="numpy") as tensors:
-            there = set(tensors.keys())
-            absent = [name for name in lacking or {} if name not in there]
-            found = {name: tensors.get_tensor(name) for name in names if name not in absent}
-            return found | {name: (lacking or {})[name](found) for name in absent}
-    except SafetensorError as error:
-        raise _damaged(f"{path.name}: {error}") from error
+        rows = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise damaged(f"{ANSWERS} is not JSON") from error
+    if not isinstance(rows, list) or len(rows) > 10 or not all(_is_row(row, spec) for row in rows):
+        raise damaged(f"{ANSWERS} does not hold what the spec calls for")
+    return tuple(map(tuple, rows))
 
 
-def _damaged(what: str) -> BundleError:
-    return BundleError(
-        sentence(
-            f"The bundle is damaged or was changed: {what}.", remedy="Restore it from a copy, or train again."
-        )
-    )
+def _is_row(row: object, spec: BundleSpec) -> bool:
+    same = isinstance(row, list) and len(row) == len(spec.class_names)
+    return same and all(type(value) is float and math.isfinite(value) for value in row)  # type: ignore[attr-defined]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -11,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from headstart.backbones import heads
+from headstart.backbones.weights import Arrays
 from headstart.data import images
 from headstart.data.loader import ahead
-from headstart.engines import ENGINES, open_engine, run_batches
+from headstart.engines import ENGINES, INT8, Engine, open_engine, run_batches
 from headstart.errors import ImageError
 from headstart.inference import bundle as bundles
 from headstart.inference.decision import Decision
@@ -30,8 +32,7 @@ class Prediction:
     Attributes:
         path: as it was given; empty for bytes and arrays.
         label: the answer: the most probable class, or with costs the one that they make advisable; empty
-        where
-            the image could not be read.
+            where the image could not be read.
         confidence: its probability, in [0, 1].
         probabilities: of every class, in the order of the bundle's class names.
         decision: `accept`, `abstain` (not sure enough) or `unfamiliar` (unlike the training images); empty
@@ -62,12 +63,21 @@ class Predictor:
         self.bundle, self.spec = bundle, bundle.spec
         trained_here = ENGINES[self.spec.engine].installed
         self.engine_name = engine or (self.spec.engine if trained_here else "openvino")
-        arrays = bundle.arrays()
-        spec = self.spec
+        arrays, spec = self.arrays(), self.spec
         self.rule = spec.rule
         self.familiarity = None if self.rule.distance is None else bundle.familiarity()
         self.head = heads.from_arrays(spec.network, spec.head, arrays)
         self.engine = open_engine(self.engine_name, spec.network, spec.head, spec.image_size, arrays)
+
+    def arrays(self) -> Arrays:
+        """The weights, and for the engine that calls for them the ranges of 8-bit convolutions."""
+        return self.bundle.arrays() | (self.bundle.int8() if self.engine_name == INT8.name else {})
+
+    def with_engine(self, engine: Engine) -> Predictor:
+        """The same model, answering by another compiled graph of it."""
+        other = copy.copy(self)
+        other.engine = engine
+        return other
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, views, D) features → (N, C) logits, averaged over the views."""
@@ -114,28 +124,34 @@ class Predictor:
         return list(self.stream(sources))
 
     def stream(self, sources: Iterable[Source]) -> Iterator[Prediction]:
-        """As `predict`, one by one and in bounded memory, for any number of sources."""
-        for source, square in ahead(lambda source: (source, self._try(source)), sources):
-            path = str(source) if isinstance(source, str | Path) else ""
-            if isinstance(square, ImageError):
-                yield Prediction(path, "", 0.0, {}, error=str(square))
-            else:
-                yield self._answer(path, np.stack(list(self.features([square]))))
+        """As `predict`, in bounded memory for any number of sources; images are read ahead on threads."""
+        decoded = ahead(lambda source: (source, self._try(source)), sources)
+        while block := list(islice(decoded, max(1, self.engine.batch // self.spec.views))):
+            squares = [square for _, square in block if isinstance(square, np.ndarray)]
+            answers = iter(self._answers(squares))
+            for source, square in block:
+                path = str(source) if isinstance(source, str | Path) else ""
+                if isinstance(square, ImageError):
+                    yield Prediction(path, "", 0.0, {}, error=str(square))
+                else:
+                    yield replace(next(answers), path=path)
 
-    def _answer(self, path: str, features: np.ndarray) -> Prediction:
-        """For (1, views, D) features of an image."""
-        probabilities, names = self.probabilities(features), self.spec.class_names
-        answer = int(self.rule.answers(probabilities)[0])
-        confidence = probabilities[:, answer]
+    def _answers(self, squares: Sequence[np.ndarray]) -> list[Prediction]:
+        """For as many images as the engine takes at once."""
+        if not squares:
+            return []
+        features, names = np.stack(list(self.features(squares))), self.spec.class_names
+        probabilities = self.probabilities(features)
+        classes = self.rule.answers(probabilities)
+        confidence = probabilities[np.arange(len(classes)), classes]
         distances = self.distances(self.embeddings(features))
-        return Prediction(
-            path,
-            names[answer],
-            float(confidence[0]),
-            dict(zip(names, probabilities[0].tolist(), strict=True)),
-            self.rule.decisions(confidence, distances).tolist()[0],
-            None if distances is None else float(distances[0]),
-        )
+        decisions = self.rule.decisions(confidence, distances).tolist()
+        far = [None] * len(classes) if distances is None else distances.tolist()
+        each = zip(classes, confidence.tolist(), probabilities.tolist(), decisions, far, strict=True)
+        return [
+            Prediction("", names[answer], sure, dict(zip(names, row, strict=True)), decision, distance)
+            for answer, sure, row, decision, distance in each
+        ]
 
     def _try(self, source: Source) -> np.ndarray | ImageError:
         try:

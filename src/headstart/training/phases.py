@@ -9,7 +9,6 @@ from headstart.config import Precision, RunConfig, Solver, TrainConfig
 from headstart.errors import InputError, sentence
 from headstart.training.augment import distinct
 
-UNFREEZE = {"frozen": "", "finetune": "block5", "scratch": "all"}
 EPOCHS = {"frozen": 100, "finetune": 12, "scratch": 60}
 LEARNING_RATES = {"finetune": 1e-4, "scratch": 1e-3}
 HEAD_RATES = {"taps": 1e-2, "gap": 1e-2, "vgg": 1e-3}
@@ -69,6 +68,7 @@ def resolved(config: RunConfig) -> RunConfig:
         _contradiction("--strategy scratch begins without weights, and --weights names some.")
     if strategy == "frozen" and training.mix == "cutmix":
         _contradiction("--mix cutmix cuts maps, of which --strategy frozen trains none.")
+    backbone = specs.backbone(model.backbone, model.blocks)
     head = model.head if model.head != "auto" else "taps" if strategy == "frozen" else "gap"
     solver: Solver = "keras" if head == "vgg" else training.solver
     augment = training.augment
@@ -79,7 +79,7 @@ def resolved(config: RunConfig) -> RunConfig:
         _require_steps(training)
     training = replace(
         training,
-        unfreeze=training.unfreeze if training.unfreeze != "auto" else UNFREEZE[strategy],
+        unfreeze=training.unfreeze if training.unfreeze != "auto" else _unfreeze(strategy, backbone),
         epochs=0 if exact else training.epochs or EPOCHS[strategy],
         learning_rate=0.0 if exact else training.learning_rate or _rate(strategy, head),
         augment=augment,
@@ -88,13 +88,17 @@ def resolved(config: RunConfig) -> RunConfig:
     )
     config = replace(config, model=replace(model, head=head), training=training)
     if strategy != "frozen":
-        backbone = specs.backbone(model.backbone)
         taps = backbone.frozen_taps(head, backbone.boundary(training.unfreeze))
         if taps and training.mix != "none":
             _contradiction(
                 "--mix blends the maps that are trained on, and --head taps reads frozen ones too."
             )
     return config
+
+
+def _unfreeze(strategy: str, backbone: specs.Backbone) -> str:
+    """What is trained by default: of a network to be fine-tuned the last block."""
+    return {"frozen": "", "finetune": f"block{len(backbone.depths)}", "scratch": "all"}[strategy]
 
 
 def _require_steps(training: TrainConfig) -> None:
@@ -132,7 +136,8 @@ def phases(config: RunConfig) -> tuple[Phase, ...]:
     head = replace(head, learning_rate=HEAD_RATES[config.model.head])
     if training.strategy == "frozen":
         return (replace(head, epochs=training.epochs, learning_rate=training.learning_rate),)
-    boundary = specs.backbone(config.model.backbone).boundary(training.unfreeze)
+    backbone = specs.backbone(config.model.backbone, config.model.blocks)
+    boundary = backbone.boundary(training.unfreeze)
     top = _phase("all" if boundary == "image" else "top", boundary, training)
     return (top,) if training.strategy == "scratch" else (head, top)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,7 +180,7 @@ def _untrained_head(task: Task, features: np.ndarray | None) -> tuple[Arrays, Sc
     if model.weights and heads.hidden(task.backbone, model.head):
         shapes = heads.shapes(task.backbone, model.head, size, task.classes)
         hidden = {name: shape for name, shape in shapes.items() if not name.startswith("head/")}
-        if found := weights.dense_from_keras_h5(Path(model.weights), hidden):
+        if found := weights.dense(model.weights, hidden):
             return arrays | found, None
     return arrays, None if features is None else _scaling(task, features)
 

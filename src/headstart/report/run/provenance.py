@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headstart.report.files import RunFiles
@@ -30,7 +30,27 @@ def parity(files: RunFiles) -> Section:
         f"The predicted class is the same on {percent(found['top1_agreement'])}; a probability differs by "
         f"{found['max_difference']:.2g} at most, where {found['tolerance']:g} is allowed."
     )
-    return Section("parity", title, caption, tables=(value_table("Certificate", found),))
+    plain = {name: value for name, value in found.items() if name != "routes"}
+    tables = (value_table("Certificate", plain), *_routes(found.get("routes", ())))
+    return Section("parity", title, caption, tables=tables)
+
+
+def _routes(routes: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Each way to an answer by itself; runs of earlier versions have one, and no list."""
+    rows = tuple(
+        (
+            str(one["route"]),
+            f"{one['engine']} ({one['precision']})",
+            f"{one['images']:,}",
+            percent(one["top1_agreement"]),
+            f"{one['max_difference']:.2g}",
+            f"{one['tolerance']:.4g}",
+        )
+        for one in routes
+    )
+    header = ("Asked by", "Engine", "Images", "Same class", "Largest difference", "Allowed")
+    if rows:
+        yield Table("Beside Keras", header, rows)
 
 
 def provenance(files: RunFiles) -> Section:

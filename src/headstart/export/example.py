@@ -1,0 +1,119 @@
+"""The short program beside an export that runs it without headstart; the parity check runs it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.data.images import PADDING
+from headstart.inference.bundle import BundleSpec
+from headstart.rundir import write_text
+
+EXAMPLE = "example.py"
+
+PROGRAM = '''"""What {file} says of pictures, without headstart.
+
+    pip install {libraries} numpy pillow
+    python example.py PICTURE ...
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+{imports}
+from PIL import Image, ImageOps
+
+SIDE = {size}
+here = Path(__file__).parent
+labels = (here / "labels.txt").read_text(encoding="utf-8").splitlines()
+{opened}
+
+
+def probabilities(images):
+    """(N, {size}, {size}, 3) uint8 RGB to (N, {classes})."""
+    return {asked}
+
+
+def fit(path):
+    """A picture as the network saw them in training ({mode})."""
+    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+{fit}
+
+
+for path in sys.argv[1:]:
+    p = probabilities(np.asarray(fit(path))[None])[0]
+    print(f"{{p.max():7.1%}}  {{labels[p.argmax()]}}  {{path}}")
+'''
+
+FITS = {
+    "letterbox": """\
+    sides = [max(1, round(side * SIDE / max(picture.size))) for side in picture.size]
+    square = Image.new("RGB", (SIDE, SIDE), {padding})
+    square.paste(picture.resize(sides, Image.Resampling.BICUBIC), [(SIDE - side) // 2 for side in sides])
+    return square""",
+    "crop": """\
+    if picture.size == (SIDE, SIDE):
+        return picture
+    scale = round(SIDE * 256 / 224) / min(picture.size)
+    sides = [round(side * scale) for side in picture.size]
+    starts = [(side - SIDE) // 2 for side in sides]
+    box = [at * p / s for at, p, s in zip(starts, picture.size, sides)]
+    box += [(at + SIDE) * p / s for at, p, s in zip(starts, picture.size, sides)]
+    return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box)""",
+    "stretch": """\
+    return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)""",
+}
+
+# What is installed, imported, opened and asked, by format.
+PARTS = {
+    "keras": (
+        "keras tensorflow",
+        "import keras",
+        'model = keras.saving.load_model(here / "model.keras")',
+        "model.predict(images, verbose=0)",
+    ),
+    "onnx": (
+        "onnxruntime",
+        "import onnxruntime",
+        'session = onnxruntime.InferenceSession(here / "model.onnx")',
+        'session.run(["probabilities"], {"image": images})[0]',
+    ),
+    "openvino": (
+        "openvino",
+        "import openvino",
+        'model = openvino.compile_model(here / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
+        'model(images)["probabilities"]',
+    ),
+    "litert": (
+        "ai-edge-litert",
+        "from ai_edge_litert.interpreter import Interpreter",
+        'run = Interpreter(str(here / "model.tflite")).get_signature_runner()',
+        'run(image=images)["probabilities"]',
+    ),
+    "saved-model": (
+        "tensorflow",
+        "import tensorflow as tf",
+        'run = tf.saved_model.load(here / "saved_model").signatures["serving_default"]',
+        'run(image=tf.constant(images))["probabilities"].numpy()',
+    ),
+}
+
+
+def program(spec: BundleSpec, to: str, file: str) -> str:
+    """The text of the program for an export in the format `to`."""
+    libraries, imports, opened, asked = PARTS[to]
+    return PROGRAM.format(
+        file=file,
+        libraries=libraries,
+        imports=imports,
+        opened=opened,
+        asked=asked,
+        mode=spec.fit,
+        fit=FITS[spec.fit].replace("{padding}", str(PADDING)),
+        size=spec.image_size,
+        classes=len(spec.class_names),
+    )
+
+
+def save(spec: BundleSpec, to: str, file: str, folder: Path) -> None:
+    """Writes ``example.py``."""
+    write_text(folder / EXAMPLE, program(spec, to, file))
