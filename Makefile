@@ -58,6 +58,12 @@ bench-scaled: install ## what decoding JPEGs at a fraction does to accuracy
 bench-training: install ## whole trainings beside Keras and PyTorch: seconds, memory; three hours
 	@$(BIN)/python benchmarks/bench_training.py
 
+bench-inference: install ## from bytes to labels beside Keras, ONNX Runtime and PyTorch: rate, accuracy, latency
+	@$(BIN)/python benchmarks/bench_inference.py
+
+bench-pareto: install ## accuracy and rate with fewer pixels and fewer blocks, and the figure
+	@$(BIN)/python benchmarks/bench_pareto.py
+
 bench-unfamiliar: install ## whether photographs, noise and text are told from solar cells
 	@$(BIN)/python benchmarks/bench_unfamiliar.py
 
@@ -70,4 +76,4 @@ lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgra
 	  --output-file constraints.txt --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-report bench-scaled bench-training bench-unfamiliar lock
+.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-inference bench-pareto bench-report bench-scaled bench-training bench-unfamiliar lock

@@ -114,12 +114,14 @@ def main() -> None:
             _print_difference(random, rows[random], rows[setting.name])
 
 
-def one_split(x: np.ndarray, task: Task, seed: int, whole_modules: bool) -> dict[str, float]:
+def one_split(
+    x: np.ndarray, task: Task, seed: int, whole_modules: bool, parts: tuple[specs.Part, ...] = PARTS
+) -> dict[str, float]:
     """Accuracy, macro F1 and AUC on the 25 % that choosing and fitting never saw."""
     start = time.perf_counter()
     train, test = halves(task, seed, whole_modules)
-    penalty = _penalty(x[train], task.at(train), seed, whole_modules)
-    *_, head = probe.path(x[train], task.y[train], task.weight[train], PARTS, _down_to(penalty))
+    penalty = _penalty(x[train], task.at(train), seed, whole_modules, parts)
+    *_, head = probe.path(x[train], task.y[train], task.weight[train], parts, _down_to(penalty))
     logits = head.logits(x[test])
     predicted = logits.argmax(axis=1)
     return {
@@ -140,7 +142,9 @@ def halves(task: Task, seed: int, whole_modules: bool) -> tuple[np.ndarray, np.n
     return train, test
 
 
-def _penalty(x: np.ndarray, task: Task, seed: int, whole_modules: bool) -> float:
+def _penalty(
+    x: np.ndarray, task: Task, seed: int, whole_modules: bool, parts: tuple[specs.Part, ...]
+) -> float:
     """The λ with the lowest mean loss over five folds."""
     losses = np.zeros((FOLDS, len(probe.PENALTIES)))
     kind: Any = GroupKFold if whole_modules else StratifiedKFold
@@ -148,7 +152,7 @@ def _penalty(x: np.ndarray, task: Task, seed: int, whole_modules: bool) -> float
     for row, (fit, held) in zip(losses, folds, strict=True):
         row[:] = np.inf  # what a path does not reach, as its loss has risen, is not chosen
         y, weight = task.y, task.weight
-        tried = list(probe.candidates((x[fit], y[fit]), (x[held], y[held]), weight[fit], PARTS))
+        tried = list(probe.candidates((x[fit], y[fit]), (x[held], y[held]), weight[fit], parts))
         row[: len(tried)] = [candidate.calibrated for candidate in tried]
     return probe.PENALTIES[int(losses.sum(axis=0).argmin())]
 

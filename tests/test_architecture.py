@@ -18,18 +18,19 @@ FILES = sorted((SRC / "headstart").rglob("*.py"))
 # A package imports only from those before it. `headstart` is __init__.py, the Python API.
 ORDER = (
     "errors rundir cache machine resume progress config data backbones engines provenance doctor"
-    " training inference evaluation report export serving experiments distributed datacheck stages"
+    " training inference evaluation report exports serving experiments distributed datacheck stages"
     " pipeline estimator headstart cli __main__"
 ).split()
 
 ONLY_IN = {
-    "tensorflow": {"engines", "export"},
-    "openvino": {"engines", "export"},
-    "ncnn": {"engines", "export"},
-    "onnxruntime": {"engines", "export"},
-    "jax": {"engines", "export"},
-    "torch": {"engines", "export"},
-    "keras": {"backbones", "engines", "training", "export"},
+    "tensorflow": {"engines", "exports"},
+    "openvino": {"engines", "exports"},
+    "ncnn": {"engines", "exports"},
+    "onnxruntime": {"engines", "exports"},
+    "nncf": {"exports"},
+    "jax": {"engines", "exports"},
+    "torch": {"engines", "exports"},
+    "keras": {"backbones", "engines", "training", "exports"},
     "flask": {"serving"},
     "sqlalchemy": {"serving"},
     "ray": {"distributed"},

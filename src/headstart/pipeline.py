@@ -267,7 +267,7 @@ def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = 
         GateError: more than that is lost, whatever was tried; the model is as it was.
     """
     from headstart import stages
-    from headstart.export import int8
+    from headstart.exports import int8
 
     int8.require()
     if not 0 <= max_drop <= 100:
@@ -303,7 +303,7 @@ def export(
         GateError: the export would not answer as Keras does; nothing is kept.
     """
     from headstart import stages
-    from headstart.export import write
+    from headstart.exports import write
 
     write.known(to, int8).require()
     run = run if isinstance(run, RunDir) else RunDir(Path(run))

@@ -14,6 +14,9 @@ from typing import Any, Literal
 from headstart.errors import InputError, printable, sentence
 from headstart.rundir import RunDir
 
+FACTS_LIMIT = 16 * 2**20
+"""Bytes of ``run.json``, many times what is ever written."""
+
 
 def require_outside(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images."""
@@ -100,10 +103,11 @@ def read_facts(run: RunDir) -> dict[str, Any]:
         InputError: it is not what was written.
     """
     try:
-        facts = json.loads(run.run_json.read_text(encoding="utf-8"))
-        if isinstance(facts, dict) and isinstance(facts["config"], dict):
-            return facts
-    except (ValueError, KeyError):
+        if run.run_json.stat().st_size <= FACTS_LIMIT:
+            facts = json.loads(run.run_json.read_text(encoding="utf-8"))
+            if isinstance(facts, dict) and isinstance(facts["config"], dict):
+                return facts
+    except (ValueError, KeyError, RecursionError):
         pass
     raise InputError(
         sentence(

@@ -23,7 +23,7 @@ from headstart.evaluation import evaluate, explain, thresholds
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.predictions import load as load_predictions
-from headstart.export import gate, parity
+from headstart.exports import gate, parity
 from headstart.inference import bundle
 from headstart.inference.decision import Rule
 from headstart.inference.familiarity import Familiarity

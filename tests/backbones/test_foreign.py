@@ -160,8 +160,17 @@ def test_onnx_data_in_another_file_is_refused(tmp_path):
     refused(tmp_path / "w.onnx", "lies in another file")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04K\x01.", b"\x89HDF\r\n\x1a\n" + b"\0" * 64,
-                                     b"PK\x03\x04nothing", struct.pack("<Q", 20) + b'{"a":1}' + b" " * 50])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x80\x04K\x01.",
+        b"\x89HDF\r\n\x1a\n" + b"\0" * 64,
+        b"PK\x03\x04nothing",
+        struct.pack("<Q", 20) + b'{"a":1}' + b" " * 50,
+    ],
+)
 def test_what_is_no_weights_file_is_refused(tmp_path, content):
     (tmp_path / "w").write_bytes(content)
 

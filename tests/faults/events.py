@@ -101,7 +101,7 @@ class Events:
         from headstart import rundir, stages
         from headstart.backbones.framework import keras
         from headstart.data import prepare
-        from headstart.export import parity
+        from headstart.exports import parity
         from headstart.report import render
         from headstart.training import boundary, features, probe, trainer
 

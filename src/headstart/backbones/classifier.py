@@ -6,6 +6,7 @@ saved ``.keras`` file loads without headstart. Augmentation is never part of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class KerasOperations:
         return self.keras.layers.Concatenate(name="features", dtype="float32")(parts)
 
 
-def build_features(spec: Backbone, head: str, size: int, arrays: Arrays) -> Any:
+def build_features(spec: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray]) -> Any:
     """Returns the Keras model (B, size, size, 3) uint8 → (B, D) float32 with `arrays` loaded."""
     operations = KerasOperations(size)
     tensors = vgg.graph(spec, head, operations)

@@ -12,24 +12,32 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import re
 import resource
+import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from headstart.backbones.foreign import LARGEST, REFUSED, SECONDS, Shapes
+from headstart.backbones.foreign import REFUSED, SECONDS, Shapes
 
 NEWUSER, NEWNET = 0x10000000, 0x40000000  # unshare(2)
 ROOM = 2 * 2**30  # bytes of memory beside the arrays: the libraries' own, and an ONNX file as it is parsed
-MOST = 100_000  # arrays in a file
+MOST = 10_000  # arrays, groups or members in a file
+HEADER = 2**23  # bytes of a safetensors header
+TIMES = 20  # a member of an archive may be larger than what it is packed in
+CHUNK = 2**16  # numbers that HDF5 may pack together, though an array has fewer
+IR_VERSION = b"\x08"  # field 1 of a ModelProto, which all exporters write first
+END_OF_ARCHIVE = struct.Struct("<4s4H2LH")  # of the zip format, APPNOTE 4.3.16
 OPTIMIZER = re.compile(r"optimizer")  # its state has the names of what it trains
 COUNTED = re.compile(r"(?P<place>.*?)(?P<kind>conv2d|dense)(?:_(?P<number>\d{1,6}))?/vars/(?P<variable>[01])")
 
@@ -77,20 +85,24 @@ def _arrays(path: Path) -> Iterator[tuple[str, Found]]:
         return _of_hdf5(file)
     if start.startswith(b"PK\x03\x04"):
         return _of_hdf5(_member(file))
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**27:
+    if start[8:9] == b"{":
+        if int.from_bytes(start[:8], "little") > HEADER:
+            raise Refused("its header is too long")
         return _of_safetensors(path)
+    if not start.startswith(IR_VERSION):
+        raise Refused("it is of none of these kinds")
     return _of_onnx(file)
 
 
 def _member(file: BinaryIO) -> BinaryIO:
     """The weights inside a ``.keras`` archive, which is stored, not compressed."""
     name = "model.weights.h5"
+    length = file.seek(0, os.SEEK_END)
+    _check_members(file, length)
     try:
         with zipfile.ZipFile(file) as archive:
-            if len(archive.infolist()) > MOST:
-                raise Refused("it is an archive of too many files")
             entry = archive.getinfo(name)
-            if entry.file_size > LARGEST or entry.file_size > 20 * max(entry.compress_size, 1):
+            if entry.file_size > TIMES * min(entry.compress_size, length):
                 raise Refused(f"{name} in it unpacks to {entry.file_size} bytes")
             with archive.open(entry) as member:
                 content = member.read(entry.file_size + 1)
@@ -101,32 +113,51 @@ def _member(file: BinaryIO) -> BinaryIO:
     return BytesIO(content)
 
 
+def _check_members(file: BinaryIO, length: int) -> None:
+    """Counts the members by the record at the end, before a list of them is made."""
+    file.seek(max(0, length - END_OF_ARCHIVE.size - 2**16))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < END_OF_ARCHIVE.size:
+        raise Refused("it is no sound archive")
+    if END_OF_ARCHIVE.unpack_from(tail, at)[4] > MOST:
+        raise Refused("it is an archive of too many files")
+    file.seek(0)
+
+
 def _of_hdf5(file: BinaryIO) -> Iterator[tuple[str, Found]]:
     import h5py
 
     try:
-        for name, item in _datasets(h5py.File(file, "r"), "", 0):
+        for name, item in _datasets(h5py.File(file, "r"), "", 0, count()):
             yield name, Found(item.shape, partial(item.__getitem__, ()))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise Refused(f"it is no sound HDF5 file ({error})") from error
 
 
-def _datasets(group: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """All arrays below a group; links to other places, and arrays that lie elsewhere, are refused."""
+def _datasets(group: Any, place: str, depth: int, seen: Iterator[int]) -> Iterator[tuple[str, Any]]:
+    """All arrays below a group; links to other places, and arrays that lie elsewhere, are refused.
+
+    `seen` counts: a group may hold itself, many times.
+    """
     import h5py
 
     if depth > 16 or len(group) > MOST:
         raise Refused("its groups are too deep, or too many")
     for name in group:
         path = f"{place}{name}"
+        if next(seen) > MOST:
+            raise Refused("its groups are too many")
         if group.get(name, getlink=True, getclass=True) is not h5py.HardLink:
             raise Refused(f"{path} is a link to somewhere else")
         item = group[name]
         if isinstance(item, h5py.Group):
-            yield from _datasets(item, f"{path}/", depth + 1)
+            yield from _datasets(item, f"{path}/", depth + 1, seen)
         elif isinstance(item, h5py.Dataset):
             if item.external is not None or item.is_virtual:
                 raise Refused(f"{path} lies in another file")
+            if item.chunks and np.prod(item.chunks, dtype=float) > max(item.size, CHUNK):
+                raise Refused(f"{path} would be unpacked to more than it holds")
             if item.dtype.kind == "f":
                 yield path, item
 

@@ -6,6 +6,7 @@ with ReLU before it. Engines stop at the features, so that a head is computed in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,7 +122,7 @@ def first(spec: Backbone, head: str) -> str:
     return (*(name for name, _ in hidden(spec, head)), "head")[0]
 
 
-def from_arrays(spec: Backbone, head: str, arrays: Arrays) -> Head:
+def from_arrays(spec: Backbone, head: str, arrays: Mapping[str, np.ndarray]) -> Head:
     """The head whose arrays are among `arrays`."""
     names = [name for name, _ in hidden(spec, head)]
     if not names:

@@ -60,7 +60,7 @@ def _form(format: str, out: Path | None) -> str:
 
 def _print(predictor: Predictor, listing: Listing, form: str) -> int:
     """Answers on the screen as they come; returns how many are errors."""
-    from headstart.cli.answers import TEXTS
+    from headstart.inference.forms import TEXTS
     from headstart.progress import track
 
     seen: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def _print(predictor: Predictor, listing: Listing, form: str) -> int:
 
 def _write(predictor: Predictor, listing: Listing, form: str, out: Path) -> int:
     """Answers in a file, by way of parts beside it that outlive an interrupted command; as `_print`."""
-    from headstart.cli.answers import TEXTS, write_parquet
+    from headstart.inference.forms import TEXTS, write_parquet
     from headstart.inference.parts import Parts
     from headstart.progress import bar, note
     from headstart.resume import locked

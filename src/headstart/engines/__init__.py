@@ -9,7 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,6 @@ import numpy as np
 
 from headstart.backbones import framework
 from headstart.backbones.specs import Backbone
-from headstart.backbones.weights import Arrays
 from headstart.errors import InputError, sentence
 
 
@@ -88,7 +87,7 @@ def row(name: str) -> EngineSpec:
 
 
 def open_engine(
-    name: str, backbone: Backbone, head: str, size: int, arrays: Arrays, boundary: str = ""
+    name: str, backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], boundary: str = ""
 ) -> Engine:
     """Compiles the features of `backbone` for `head` at `size` pixels, and of the tensor `boundary` if named.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from headstart.backbones.classifier import build_features
 from headstart.backbones.framework import keras
 from headstart.backbones.specs import Backbone
-from headstart.backbones.weights import Arrays
 
 
 class KerasEngine:
@@ -15,7 +16,9 @@ class KerasEngine:
 
     batch = 8
 
-    def __init__(self, backbone: Backbone, head: str, size: int, arrays: Arrays, boundary: str) -> None:
+    def __init__(
+        self, backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], boundary: str
+    ) -> None:
         self.model = build_features(backbone, head, size, arrays)
         if boundary:
             tensor = self.model.get_layer(boundary).output
@@ -30,7 +33,7 @@ class KerasEngine:
 
 
 def open_engine(
-    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+    backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], precision: str, boundary: str
 ) -> KerasEngine:
     """Builds the Keras graph; the only precision is float32."""
     assert precision == "f32"

@@ -8,6 +8,7 @@ price of rounding that the parity table allows for. Graph and weights are writte
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from headstart.backbones import vgg
 from headstart.backbones.specs import Backbone
-from headstart.backbones.weights import Arrays
 from headstart.engines import threads
 
 MAGIC = 7767517  # first line of every ncnn param file
@@ -28,7 +28,7 @@ class NcnnOperations:
     A tensor is the name of its blob.
     """
 
-    def __init__(self, arrays: Arrays, data: IO[bytes]) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], data: IO[bytes]) -> None:
         self.arrays, self.data = arrays, data
         self.layers: list[tuple[str, str, list[str], list[str], str]] = []
 
@@ -135,7 +135,7 @@ class NcnnEngine:
 
 
 def open_engine(
-    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+    backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], precision: str, boundary: str
 ) -> NcnnEngine:
     """Writes the graph in ncnn's formats and loads it.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from headstart.backbones import vgg
 from headstart.backbones.specs import Backbone
-from headstart.backbones.weights import Arrays
 from headstart.engines import threads
 
 
@@ -24,7 +24,7 @@ def openvino() -> Any:
 class OpenVinoOperations:
     """VGG's operations as OpenVINO opset nodes, NCHW after the first transposition."""
 
-    def __init__(self, size: int, batch: int, arrays: Arrays) -> None:
+    def __init__(self, size: int, batch: int, arrays: Mapping[str, np.ndarray]) -> None:
         openvino()
         from openvino import opset13
 
@@ -96,7 +96,7 @@ class OpenVinoEngine:
 
 
 def open_engine(
-    backbone: Backbone, head: str, size: int, arrays: Arrays, precision: str, boundary: str
+    backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], precision: str, boundary: str
 ) -> OpenVinoEngine:
     """Writes the graph in opsets and compiles it for the CPU.
 

@@ -63,7 +63,7 @@ class Explainer:
     def __init__(self, predictor: Predictor) -> None:
         spec = predictor.spec
         self.head, self.network, self.size = predictor.head, spec.network, spec.image_size
-        arrays, last = predictor.arrays(), self.network.last_map
+        arrays, last = predictor.weights(), self.network.last_map
         self.predictor, self.reference = predictor, predictor.bundle.reference()
         self.engine = open_engine(predictor.engine_name, self.network, spec.head, self.size, arrays, last)
 

@@ -19,6 +19,7 @@ import hashlib
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -134,6 +135,10 @@ class Bundle:
         """The weights, in the order of the spec."""
         return members.tensors(self.folder / WEIGHTS, list(self.spec.shapes()))
 
+    def lazy(self) -> Mapping[str, np.ndarray]:
+        """The weights, each read from the file when it is asked for."""
+        return members.Lazy(self.folder / WEIGHTS, list(self.spec.shapes()))
+
     def int8(self) -> Arrays:
         """The ranges of 8-bit convolutions.
 
@@ -154,11 +159,10 @@ class Bundle:
         """What the training images looked like."""
         names = ["mean", "covariance", "embeddings", "classes", "sha256", "paths"]
         found = members.tensors(self.folder / REFERENCE, names)
-        if "classes" not in found and "sha256" in found:  # of earlier formats
+        if "classes" not in found:  # of earlier formats
             found["classes"] = np.full(len(found["sha256"]), -1, np.int32)
-        if set(found) != set(names):
-            raise damaged(f"{REFERENCE} does not hold what the spec calls for")
-        _check_reference(found, self.spec)
+        if not np.isin(found["classes"], np.arange(-1, len(self.spec.class_names))).all():
+            raise damaged(f"{REFERENCE} has classes that the spec lacks")
         paths = tuple(found.pop("paths").tobytes().decode("utf-8", "surrogateescape").split("\0"))
         if len(paths) != len(found["sha256"]):
             raise damaged(f"{REFERENCE} has more paths than images, or fewer")
@@ -167,11 +171,10 @@ class Bundle:
     def familiarity(self) -> Familiarity:
         """How far an image is from the training images."""
         found = members.tensors(self.folder / REFERENCE, ["mean", "covariance"])
-        width = self.spec.network.channels(self.spec.network.last_map)
-        shapes = {"mean": (width,), "covariance": (width, width)}
-        if {name: array.shape for name, array in found.items()} != shapes:
-            raise damaged(f"{REFERENCE} does not hold what the spec calls for")
-        return Familiarity.of(found["mean"], found["covariance"])
+        try:
+            return Familiarity.of(found["mean"], found["covariance"])
+        except (np.linalg.LinAlgError, ValueError) as error:
+            raise damaged(f"{REFERENCE} holds no covariance") from error
 
     def golden(self) -> Golden:
         """The held-out images and their answers."""
@@ -199,27 +202,12 @@ def load(folder: Path) -> Bundle:
     try:
         spec = members.audit(folder, parse)
         members.check_tensors(folder / WEIGHTS, spec.shapes())
+        members.check_reference(folder / REFERENCE, spec)
         if spec.int8:
             members.check_tensors(folder / INT8, spec.int8_shapes())
     except OSError as error:
         raise damaged(f"{error.strerror}: {error.filename}") from error
     return Bundle(folder, spec)
-
-
-def _check_reference(tensors: Arrays, spec: BundleSpec) -> None:
-    count, width = len(tensors["sha256"]), spec.network.channels(spec.network.last_map)
-    expected = {
-        "mean": ((width,), np.float32),
-        "covariance": ((width, width), np.float32),
-        "embeddings": ((count, width), np.float16),
-        "classes": ((count,), np.int32),
-        "sha256": ((count, 32), np.uint8),
-        "paths": (tensors["paths"].shape, np.uint8),
-    }
-    if any(tensors[name].shape != shape or tensors[name].dtype != d for name, (shape, d) in expected.items()):
-        raise damaged(f"{REFERENCE} does not hold what the spec calls for")
-    if not np.isin(tensors["classes"], np.arange(-1, len(spec.class_names))).all():
-        raise damaged(f"{REFERENCE} has classes that the spec lacks")
 
 
 def _parsed(content: bytes, spec: BundleSpec) -> tuple[tuple[float, ...], ...]:

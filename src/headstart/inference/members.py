@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,22 @@ def check_tensors(path: Path, shapes: Shapes) -> None:
         raise damaged(f"{path.name} does not hold the tensors that model.json calls for")
 
 
+def check_reference(path: Path, spec: BundleSpec) -> None:
+    """As `check_tensors`, for a reference of any number of images; earlier formats lack their classes."""
+    width, found = spec.network.channels(spec.network.last_map), _header(path)
+    count = found.get("sha256", ((), ""))[0][:1]
+    expected = {
+        "mean": ((width,), "F32"),
+        "covariance": ((width, width), "F32"),
+        "embeddings": ((*count, width), "F16"),
+        "classes": (count, "I32"),
+        "sha256": ((*count, 32), "U8"),
+        "paths": (found.get("paths", ((), ""))[0][:1], "U8"),
+    }
+    if {"classes": expected["classes"]} | found != expected:
+        raise damaged(f"{path.name} does not hold the tensors that model.json calls for")
+
+
 def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and type of each tensor."""
     from safetensors import SafetensorError, safe_open
@@ -156,6 +172,27 @@ def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
             return {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
     except SafetensorError as error:
         raise damaged(f"{path.name}: {error}") from error
+
+
+class Lazy(Mapping[str, np.ndarray]):
+    """The named tensors of a file, each read whenever it is asked for, and held by nobody.
+
+    An engine takes one after the other: together they would be in memory twice.
+    """
+
+    def __init__(self, path: Path, names: Collection[str]) -> None:
+        self.path, self.names = path, tuple(names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        return tensors(self.path, [name])[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def tensors(path: Path, names: Collection[str]) -> Arrays:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Literal
 import numpy as np
 
 from headstart.backbones import heads
-from headstart.backbones.weights import Arrays
 from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, INT8, Engine, open_engine, run_batches
@@ -63,15 +63,16 @@ class Predictor:
         self.bundle, self.spec = bundle, bundle.spec
         trained_here = ENGINES[self.spec.engine].installed
         self.engine_name = engine or (self.spec.engine if trained_here else "openvino")
-        arrays, spec = self.arrays(), self.spec
+        arrays, spec = self.weights(), self.spec
         self.rule = spec.rule
         self.familiarity = None if self.rule.distance is None else bundle.familiarity()
         self.head = heads.from_arrays(spec.network, spec.head, arrays)
         self.engine = open_engine(self.engine_name, spec.network, spec.head, spec.image_size, arrays)
 
-    def arrays(self) -> Arrays:
-        """The weights, and for the engine that calls for them the ranges of 8-bit convolutions."""
-        return self.bundle.arrays() | (self.bundle.int8() if self.engine_name == INT8.name else {})
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The bundle's, read when asked for, and for the engine that needs them the ranges of 8 bits."""
+        ranges = self.bundle.int8() if self.engine_name == INT8.name else {}
+        return ChainMap(ranges, self.bundle.lazy())  # type: ignore[arg-type]  # nobody writes into it
 
     def with_engine(self, engine: Engine) -> Predictor:
         """The same model, answering by another compiled graph of it."""

@@ -60,9 +60,9 @@ def read(run: RunDir, split: str = "test") -> RunFiles:
         evaluation=metrics.load(folder, predicted.class_names),
         predictions=predicted,
         manifest=_optional(run.manifest, manifests.load),
-        ledger=_optional(run.data_report, lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)),
-        history=_optional(run.history, pd.read_csv),
-        parity=_optional(run.parity, _json),
+        ledger=_optional(run.data_report, _ledger),
+        history=_optional(run.history, _history),
+        parity=_optional(run.parity, _parity),
         heatmaps=_optional(folder / HEATMAPS, explain.load),
     )
 
@@ -71,12 +71,35 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def _parity(path: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = _json(path)
+    if not {"images", "top1_agreement", "max_difference", "tolerance", "passed"} <= {*found}:
+        raise ValueError("not a certificate")
+    return found
+
+
+def _ledger(path: Path) -> pd.DataFrame:
+    found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return _with(found, ["path", "check", "reason", "action"])
+
+
+def _history(path: Path) -> pd.DataFrame:
+    said = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
+    return _with(pd.read_csv(path), ["phase", "epoch", *said])
+
+
+def _with(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    if not {*columns} <= {*table.columns}:
+        raise ValueError(f"not the columns {columns}")
+    return table
+
+
 def _optional(path: Path, reader: Callable[[Path], T]) -> T | None:
     if not path.exists():
         return None
     try:
         return reader(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             sentence(
                 "A file of the run cannot be read.",

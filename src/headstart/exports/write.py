@@ -10,8 +10,8 @@ import numpy as np
 from headstart.data import images
 from headstart.engines import INT8, TOLERANCE
 from headstart.errors import InputError, sentence
-from headstart.export import example, parity, plain, settings
-from headstart.export.formats import FORMATS, Format
+from headstart.exports import example, parity, plain, settings
+from headstart.exports.formats import FORMATS, Format
 from headstart.inference.predictor import Predictor
 from headstart.rundir import atomic_dir, write_json
 
@@ -43,12 +43,12 @@ def export(
     row = known(to)
     row.require()
     _require_free(out)
-    spec, arrays = predictor.spec, predictor.arrays()
+    spec, arrays = predictor.spec, dict(predictor.weights())
     with atomic_dir(out) as folder:
         row.save(spec, arrays, folder)
         settings.save(spec, folder)
         example.save(spec, to, row.file, folder)
-        certificate = parity.certify(predictor, contents, reference)
+        certificate = parity.certify(predictor, contents, reference, process=True)
         by = (row.library, "int8" if predictor.engine_name == INT8.name else "f32", row.version)
         squares = np.stack([images.square(content, spec.image_size, spec.fit) for content in contents])
         said = plain.ask(folder, squares)

@@ -19,12 +19,13 @@ from headstart.data import images
 from headstart.engines import ENGINES, TOLERANCE
 from headstart.engines import row as engine_row
 from headstart.errors import GateError, printable, sentence
+from headstart.inference import forms
 from headstart.inference.bundle import BundleSpec
 from headstart.inference.predictor import Predictor
 from headstart.inference.softmax import softmax
 
-PYTHON, COMMAND_LINE = "Python", "command line"
-ASKED_BY_COMMAND = 8  # images: the command line differs from Python by what comes before and after the answer
+PYTHON, FILES, COMMAND_LINE = "Python", "files to JSON", "command line"
+ASKED_BY_FILE = 8  # images: these ways differ from Python by what comes before and after the answer
 INT8_AGREEMENT, INT8_MARGIN = 0.98, 0.04
 ROUNDED = 5e-7  # by which a probability changes when it is written with six digits
 
@@ -34,7 +35,7 @@ class Route:
     """One way to an answer, beside Keras in float32.
 
     Attributes:
-        route: `Python`, `command line`, or the format of an export.
+        route: `Python`, `files to JSON`, `command line`, or the format of an export.
         engine, precision, version: of the library that computed.
         images: how many were compared.
         top1_agreement: share of images with the same most probable class, in [0, 1].
@@ -87,24 +88,49 @@ def keras_probabilities(spec: BundleSpec, arrays: Arrays, contents: Sequence[byt
     return softmax(logits.reshape(len(contents), spec.views, -1).mean(axis=1), spec.temperature)
 
 
-def certify(predictor: Predictor, contents: Sequence[bytes], reference: np.ndarray) -> Certificate:
-    """Asks `predictor`, and the command line about its bundle, the same raw files as Keras was asked.
+def certify(
+    predictor: Predictor, contents: Sequence[bytes], reference: np.ndarray, process: bool = False
+) -> Certificate:
+    """Asks `predictor` the same images as Keras was asked: as bytes, and as files whose answers are printed.
 
     Args:
         predictor: of a bundle that lies where it says.
         contents: image files.
         reference: (N, C) probabilities of Keras.
+        process: whether the files are asked by the command itself, which takes seconds to start.
     """
-    row = engine_row(predictor.engine_name)
-    with Command(predictor.bundle.folder, row.name, contents[:ASKED_BY_COMMAND]) as command:
-        answers = np.array([list(p.probabilities.values()) for p in predictor.predict(contents)])
-        said = command.answers()
+    row, few = engine_row(predictor.engine_name), contents[:ASKED_BY_FILE]
+    answers = np.array([list(p.probabilities.values()) for p in predictor.predict(contents)])
+    if process:
+        with Command(predictor.bundle.folder, row.name, few) as command:
+            way, said = COMMAND_LINE, command.answers()
+    else:
+        way, said = FILES, _printed(predictor, few)
     tolerance, by = TOLERANCE[row.precision], (row.name, row.precision, row.version)
     routes = (
         compared(PYTHON, by, answers, reference, tolerance),
-        compared(COMMAND_LINE, by, said, reference[: len(said)], tolerance + ROUNDED),
+        compared(way, by, said, reference[: len(said)], tolerance + ROUNDED),
     )
     return Certificate(ENGINES["keras"].version, routes)
+
+
+def _printed(predictor: Predictor, contents: Sequence[bytes]) -> np.ndarray:
+    """(N, C) probabilities of files, by the code behind `headstart predict --format json`."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = predictor.stream(_written(Path(folder), contents))
+        return _parsed("".join(forms.as_json([answer] for answer in answers)))
+
+
+def _written(folder: Path, contents: Sequence[bytes]) -> list[Path]:
+    """Files whose names say nothing."""
+    files = [folder / f"{i:03}" for i in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    return files
+
+
+def _parsed(text: str | bytes) -> np.ndarray:
+    return np.array([list(row["probabilities"].values()) for row in json.loads(text)])
 
 
 class Command:
@@ -112,9 +138,7 @@ class Command:
 
     def __init__(self, bundle: Path, engine: str, contents: Sequence[bytes]) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        files = [Path(self.folder.name) / f"{i:03}" for i in range(len(contents))]
-        for file, content in zip(files, contents, strict=True):
-            file.write_bytes(content)
+        files = _written(Path(self.folder.name), contents)
         command = [sys.executable, "-P", "-m", "headstart", "predict", str(bundle), *map(str, files)]
         command += ["--format", "json", "--engine", engine]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
@@ -139,7 +163,7 @@ class Command:
             raise GateError(
                 sentence("`headstart predict` fails on the saved model.", received=printable(last[0]))
             )
-        return np.array([list(row["probabilities"].values()) for row in json.loads(said)])
+        return _parsed(said)
 
 
 def compared(

@@ -39,7 +39,7 @@ class Format:
     @property
     def save(self) -> Callable[[BundleSpec, Arrays, Path], None]:
         """What writes it."""
-        module = importlib.import_module(f"headstart.export.{self.module}")
+        module = importlib.import_module(f"headstart.exports.{self.module}")
         found: Callable[..., None] = getattr(module, self.function)
         return found
 

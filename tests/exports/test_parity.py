@@ -9,7 +9,7 @@ from PIL import Image
 from headstart.backbones import specs, weights
 from headstart.engines import TOLERANCE
 from headstart.errors import GateError
-from headstart.export import parity
+from headstart.exports import parity
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
 
@@ -76,7 +76,7 @@ def test_a_sound_bundle_agrees(tmp_path, contents, views, engine, precision):
 
     assert certificate.passed
     python, command = certificate.routes
-    assert (python.route, python.images, command.route, command.images) == ("Python", 6, "command line", 6)
+    assert (python.route, python.images, command.route, command.images) == ("Python", 6, "files to JSON", 6)
     assert python.max_difference <= python.tolerance == TOLERANCE[precision]
     assert command.max_difference <= TOLERANCE[precision] + 5e-7  # six digits
     assert certificate.to_dict()["max_difference"] == max(python.max_difference, command.max_difference)

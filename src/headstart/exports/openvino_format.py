@@ -10,7 +10,7 @@ import numpy as np
 from headstart.backbones.weights import Arrays
 from headstart.data.images import PADDING
 from headstart.engines.openvino_engine import OpenVinoOperations, openvino
-from headstart.export import graph
+from headstart.exports import graph
 from headstart.inference.bundle import BundleSpec
 
 RESIZE = {"letterbox": "fit_to_window_letterbox", "stretch": "standard", "crop": "crop"}

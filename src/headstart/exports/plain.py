@@ -1,4 +1,4 @@
-"""Runs the example beside an export in a process of its own: ``python -P -m headstart.export.plain FOLDER``.
+"""Runs the example beside an export in a process of its own: ``python -P -m headstart.exports.plain FOLDER``.
 
 Only the format's own library reads the export there, as it will where headstart is not installed. The
 images come in as raw bytes, the probabilities go out as JSON.
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import GateError, printable, sentence
-from headstart.export.example import EXAMPLE
-from headstart.export.settings import SETTINGS
+from headstart.exports.example import EXAMPLE
+from headstart.exports.settings import SETTINGS
 
 
 def ask(folder: Path, images: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def ask(folder: Path, images: np.ndarray) -> np.ndarray:
     Raises:
         GateError: the format's library cannot run it.
     """
-    command = [sys.executable, "-P", "-m", "headstart.export.plain", str(folder)]
+    command = [sys.executable, "-P", "-m", "headstart.exports.plain", str(folder)]
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, input=images.tobytes(), capture_output=True, env=quiet, check=False)  # noqa: S603
     if done.returncode:

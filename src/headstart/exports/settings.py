@@ -8,7 +8,7 @@ from typing import Any
 
 from headstart.data.images import PADDING
 from headstart.errors import printable
-from headstart.export import graph
+from headstart.exports import graph
 from headstart.inference.bundle import BundleSpec
 from headstart.rundir import write_json, write_text
 

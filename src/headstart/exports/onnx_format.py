@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones.weights import Arrays
-from headstart.export import graph
-from headstart.export.settings import settings
+from headstart.exports import graph
+from headstart.exports.settings import settings
 from headstart.inference.bundle import BundleSpec
 from headstart.rundir import write_bytes
 

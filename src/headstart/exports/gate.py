@@ -14,7 +14,7 @@ from headstart.backbones import vgg
 from headstart.backbones.weights import Arrays
 from headstart.engines import INT8, open_engine, run_batches
 from headstart.errors import GateError, sentence
-from headstart.export import int8
+from headstart.exports import int8
 from headstart.inference import bundle as bundles
 from headstart.inference.predictor import Predictor
 from headstart.progress import note, track

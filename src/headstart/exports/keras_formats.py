@@ -12,7 +12,7 @@ from headstart.backbones.classifier import KerasOperations
 from headstart.backbones.framework import backend, keras
 from headstart.backbones.weights import Arrays
 from headstart.errors import InputError, sentence
-from headstart.export import graph
+from headstart.exports import graph
 from headstart.inference.bundle import BundleSpec
 from headstart.rundir import write_bytes
 
