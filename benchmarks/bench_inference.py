@@ -6,7 +6,8 @@
 One run of frozen VGG16 on ELPV (300 × 300 pixels, PNG), the same weights and files for everyone, each in a
 process of its own, by turns in three rounds. Accuracy is on all test images. Beside each rate is the limit:
 the same engine on tensors that are ready. Then everything again with AVX-512 switched off, as on a laptop,
-where a library lets itself be told; what a cold start takes; and the latency of one picture.
+where a library lets itself be told; what a cold start takes; and the latency of one picture. It takes half an
+hour on two cores; every measurement is logged when it ends, and an interrupted benchmark goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,7 +34,14 @@ LOG = HERE / "results" / "inference.json"
 REFERENCE = "Keras predict"
 OURS = ("ncnn", "openvino", "openvino-bf16", "openvino-int8", "keras")
 PEERS = (REFERENCE, "Keras, compiled call", "ONNX Runtime", "PyTorch", "PyTorch bfloat16")
-LAPTOP = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+ROUNDS = 3
+HERE_AND_NOW, LAPTOP = "this machine", "without AVX-512"
+PARTS: dict[str, dict[str, str]] = {
+    HERE_AND_NOW: {},
+    LAPTOP: {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+"""What is measured, and the environment that it is measured in."""
+
 DEAF = ("headstart ncnn", "ONNX Runtime")  # they choose instructions by themselves
 GAINS = {"headstart openvino-int8": 4.0, "headstart openvino-bf16": 2.1, "headstart ncnn": 2.1}
 POINTS = {"headstart ncnn": 0.2, "headstart openvino-bf16": 0.2, "headstart openvino-int8": 0.5}
@@ -42,26 +52,46 @@ Log = dict[str, Any]
 
 
 def main() -> None:
-    """Measures, prints the tables, and says which goals are met."""
+    """Measures what the log does not hold yet, prints the tables, and says which goals are met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--develop", action="store_true", help="one short round, nothing is written")
-    short = parser.parse_args().develop
+    develop = parser.parse_args().develop
     run = prepared("taps")
     quantised(run)
+    log: Log = {"hardware": hardware(), "versions": versions(), "measured": {}, "cold": {}}
+    if LOG.exists() and not develop:
+        log = json.loads(LOG.read_text(encoding="utf-8"))
+        if log["hardware"] != hardware():
+            raise SystemExit(f"{LOG} is of another machine: move it away to begin anew.")
     with tempfile.TemporaryDirectory() as folder:
         files, truth = listed(run, Path(folder))
-        names = [f"headstart {engine}" for engine in OURS] + [n for n in PEERS if _there(n)]
-        log: Log = {"hardware": hardware(), "versions": versions(), "images": len(truth)}
-        rounds, count = (1, 16) if short else (3, 48)
-        log["here"] = measured(names, run, files, truth, rounds, count)
-        told = [name for name in names if name not in DEAF]
-        log["AVX2"] = measured(told, run, files, truth, 1, count, LAPTOP)
-        log["cold"] = {head: cold(prepared(head), files) for head in ("taps", "gap")}
-    for title in ("here", "AVX2"):
-        print_table(title, log[title])
+        bench = Bench(run, files, truth, 16 if develop else 48)
+        for part, number, name in wanted(1 if develop else ROUNDS):
+            key = f"{part}, {name}, round {number}"
+            if key not in log["measured"]:
+                log["measured"][key] = row = bench.measure(name, part, number)
+                print(f"{key}: {row['rate']:.1f} a second, {row['limit']:.1f} on tensors", flush=True)
+                _keep(log, develop)
+        for head in ("taps", "gap"):
+            if head not in log["cold"]:
+                log["cold"][head] = cold(prepared(head), files)
+                _keep(log, develop)
+    for part in PARTS:
+        print_table(part, by_name(log["measured"], part))
     log["goals"] = goals(log)
-    if not short:
+    _keep(log, develop)
+
+
+def _keep(log: Log, develop: bool) -> None:
+    if not develop:
         write_json(LOG, log)
+
+
+def wanted(rounds: int) -> Iterator[tuple[str, int, str]]:
+    """Part, round and name of each measurement, in their order; a laptop's once."""
+    names = [f"headstart {engine}" for engine in OURS] + [name for name in PEERS if _there(name)]
+    yield from ((HERE_AND_NOW, number, name) for number in range(1, rounds + 1) for name in names)
+    yield from ((LAPTOP, 1, name) for name in names if name not in DEAF)
 
 
 def _there(name: str) -> bool:
@@ -93,30 +123,43 @@ def listed(run: Path, folder: Path) -> tuple[Path, list[int]]:
     return folder / "files.txt", [int(y) for y in test.y]
 
 
-def measured(
-    names: list[str], run: Path, files: Path, truth: list[int], rounds: int, count: int,
-    environment: dict[str, str] | None = None,
-) -> Log:  # fmt: skip
-    """Rates and limits of each round, accuracy and latencies of the first, by name."""
+@dataclass(frozen=True)
+class Bench:
+    """What every one of them is asked: a run, a list of its test images, their classes, and how many a go."""
+
+    run: Path
+    files: Path
+    truth: list[int]
+    count: int
+
+    def measure(self, name: str, part: str, number: int) -> Log:
+        """Rate and limit; in the first round also accuracy on all images, and latencies."""
+        command = [sys.executable, str(HERE / "contestants.py"), name, str(self.run), str(self.files)]
+        command += ["--rate", str(self.count), *(["--all"] if number == 1 else [])]
+        load = round(os.getloadavg()[0], 2)
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | PARTS[part],
+        )  # fmt: skip
+        row = json.loads(done.stdout.splitlines()[-1])
+        found: Log = {"rate": round(row["rate"], 2), "limit": round(row["limit"], 2), "load_average": load}
+        if "answers" in row:
+            right = sum(a == y for a, y in zip(row["answers"], self.truth, strict=True))
+            latencies = [round(1000 * seconds, 2) for seconds in sorted(row["latency"])]
+            found |= {"accuracy": right / len(self.truth), "latency_ms": latencies}
+        return found
+
+
+def by_name(measured: Log, part: str) -> Log:
+    """All rounds of each, together."""
     found: Log = {}
-    for number in range(rounds):
-        for name in names:
-            command = [sys.executable, str(HERE / "contestants.py"), name, str(run), str(files)]
-            command += ["--rate", str(count), *(["--all"] if number == 0 else [])]
-            done = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, check=True,
-                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {}),
-            )  # fmt: skip
-            row = json.loads(done.stdout.splitlines()[-1])
-            kept = found.setdefault(name, {"rates": [], "limits": [], "load": []})
-            kept["rates"].append(round(row["rate"], 2))
-            kept["limits"].append(round(row["limit"], 2))
-            kept["load"].append(round(os.getloadavg()[0], 2))
-            if "answers" in row:
-                right = sum(a == y for a, y in zip(row["answers"], truth, strict=True))
-                kept["accuracy"] = right / len(truth)
-                kept["latency_ms"] = [round(1000 * seconds, 2) for seconds in sorted(row["latency"])]
-            print(f"{name}: {row['rate']:.1f} a second, {row['limit']:.1f} on tensors", flush=True)
+    for key, row in measured.items():
+        name = key.removeprefix(f"{part}, ").rpartition(", round ")[0]
+        if key.startswith(f"{part}, "):
+            kept = found.setdefault(name, {"rates": [], "limits": []})
+            kept["rates"].append(row["rate"])
+            kept["limits"].append(row["limit"])
+            kept |= {what: row[what] for what in ("accuracy", "latency_ms") if what in row}
     return found
 
 
@@ -158,7 +201,7 @@ def quantiles(values: list[float]) -> tuple[float, float]:
 
 def goals(log: Log) -> Log:
     """Each number beside what was asked for."""
-    here = log["here"]
+    here = by_name(log["measured"], HERE_AND_NOW)
     base, exact = median(here[REFERENCE]["rates"]), here["headstart keras"]["accuracy"]
     found: dict[str, tuple[float, float, str]] = {}
     for name, gain in GAINS.items():

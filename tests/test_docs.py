@@ -64,7 +64,7 @@ def unknown_commands(text: str) -> list[str]:
     for code in code_of(text):
         for command, rest in COMMAND.findall(code):
             known = help_of(command)
-            options = re.findall(r"(?<!\S)--[a-z-]+", rest.partition("#")[0])
+            options = re.findall(r"(?<!\S)--[a-z0-9-]+", rest.partition("#")[0])
             if not known or any(not re.search(rf"{option}(?![\w-])", known) for option in options):
                 unknown.append(code)
     return unknown

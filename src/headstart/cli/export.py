@@ -19,8 +19,9 @@ def export(
 ) -> None:
     """Export a trained model for other programs, with proof that it answers as it did here.
 
-    Beside the model lie its labels, how a picture is made to fit (settings.json), a program that runs it
-    without headstart (example.py), and the proof (parity.json).
+    Beside the model lie its labels, how a picture is made to fit
+    (settings.json), a program that runs it without headstart (example.py),
+    and the proof (parity.json).
 
     Args:
         run: Run directory, or its model folder.

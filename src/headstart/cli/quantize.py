@@ -8,8 +8,9 @@ from pathlib import Path
 def quantize(run: Path, /, *, max_drop: float = 0.5, time_limit: str = "10m") -> None:
     """Make a model ready to run in 8-bit integers, if validation images prove that it does no harm.
 
-    From then on `--engine openvino-int8` and `headstart export --int8` can be chosen. What does most harm
-    stays in float32. If more accuracy is lost than allowed, the model stays as it was, and it exits with 1.
+    From then on `--engine openvino-int8` and `headstart export --int8` can be
+    chosen. What does most harm stays in float32. If more accuracy is lost than
+    allowed, the model stays as it was, and the exit code is 1.
 
     Args:
         run: Run directory, with its images still in their place.
