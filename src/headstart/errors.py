@@ -47,6 +47,15 @@ def printable(text: object) -> str:
     )
 
 
+def last_line(said: str) -> str:
+    r"""The last line that a process has written, by which it explains itself, for a terminal.
+
+    >>> last_line("Traceback\n  ...\nOSError: no such file\n"), last_line("")
+    ('OSError: no such file', 'ended without a word')
+    """
+    return printable((said.strip().splitlines() or ["ended without a word"])[-1])
+
+
 # What a spreadsheet takes for the start of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - full width, as meant
 

@@ -153,11 +153,7 @@ def evaluate(
     from headstart.data import manifest as manifests
     from headstart.report.render import render
 
-    run = run if isinstance(run, RunDir) else RunDir(Path(run))
-    if not run.model.is_dir() and (run.root / "model.json").is_file():
-        raise InputError(
-            sentence("This is a bundle, not a run.", received=str(run.root), remedy="Give the run around it.")
-        )
+    run = _run(run)
     predictor = load(run, engine)
     facts = resume.read_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
@@ -272,9 +268,8 @@ def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = 
     int8.require()
     if not 0 <= max_drop <= 100:
         raise InputError(sentence("--max-drop is a number of points.", allowed="0 to 100", received=max_drop))
-    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    run = _run(run)
     predictor = load(run)
-    resume.read_facts(run)
     with resume.locked(run.root):
         return stages.quantize(run, predictor, max_drop / 100, seconds(time_limit))
 
@@ -343,6 +338,16 @@ def load(run: RunDir | str | Path, engine: str = "") -> Predictor:
 def spec(run: RunDir | str | Path) -> BundleSpec:
     """What the model of a run, or a bundle, says of itself; its weights are checked, but not loaded."""
     return _bundle(run).spec
+
+
+def _run(run: RunDir | str | Path) -> RunDir:
+    """The run directory, refused where it is a bundle alone."""
+    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    if not run.model.is_dir() and (run.root / "model.json").is_file():
+        raise InputError(
+            sentence("This is a bundle, not a run.", received=str(run.root), remedy="Give the run around it.")
+        )
+    return run
 
 
 def _bundle(run: RunDir | str | Path) -> Bundle:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from tests import models
 
 from headstart.backbones import specs, weights
 from headstart.engines import TOLERANCE
@@ -17,20 +18,7 @@ TINY = specs.backbone("vgg-tiny")
 
 
 def spec(views=1, engine="ncnn", precision="f32-winograd"):
-    return bundle.BundleSpec(
-        backbone="vgg-tiny",
-        head="taps",
-        taps=TINY.taps("taps"),
-        pixels="imagenet",
-        boundary=TINY.last_map,
-        image_size=40,
-        fit="letterbox",
-        views=views,
-        class_names=("a", "b", "c"),
-        temperature=1.0,
-        engine=engine,
-        precision=precision,
-    )
+    return models.spec(image_size=40, views=views, engine=engine, precision=precision, temperature=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +39,7 @@ def arrays(seed=0):
 
 
 def saved(folder, spec, arrays):
-    reference = bundle.Reference(
-        np.zeros(16, np.float32),
-        np.eye(16, dtype=np.float32),
-        np.zeros((1, 16), np.float16),
-        np.zeros(1, np.int32),
-        np.zeros((1, 32), np.uint8),
-        ("x.png",),
-    )
+    reference = models.reference(spec)
     bundle.write(folder, spec, arrays, reference, bundle.Golden((), ()))
     return bundle.load(folder)
 
@@ -136,6 +117,5 @@ def test_a_command_line_that_fails_is_a_gate_that_says_no(tmp_path, contents):
     saved(tmp_path / "model", spec(), arrays())
     (tmp_path / "model" / "model.json").write_text("{}")
 
-    command = parity.Command(tmp_path / "model", "ncnn", contents)
-    with command, pytest.raises(GateError, match=r"`headstart predict` fails on the saved model.*damaged"):
-        command.answers()
+    with pytest.raises(GateError, match=r"`headstart predict` fails on the saved model.*damaged"):
+        parity.commanded(tmp_path / "model", "ncnn", contents)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tests import models
 
 from headstart.backbones import specs, weights
 from headstart.data import images
@@ -27,28 +28,9 @@ def picture(tmp_path_factory):
 
 
 def predictor(folder, views=1, temperature=1.0):
-    spec = bundle.BundleSpec(
-        backbone="vgg-tiny",
-        head="taps",
-        taps=TINY.taps("taps"),
-        pixels="imagenet",
-        boundary=TINY.last_map,
-        image_size=48,
-        fit="letterbox",
-        views=views,
-        class_names=("left", "right"),
-        temperature=temperature,
-        engine="ncnn",
-        precision="f32-winograd",
-    )
-    reference = bundle.Reference(
-        np.zeros(16, np.float32),
-        np.eye(16, dtype=np.float32),
-        np.zeros((1, 16), np.float16),
-        np.zeros(1, np.int32),
-        np.zeros((1, 32), np.uint8),
-        ("x.png",),
-    )
+    names = ("left", "right")
+    spec = models.spec(image_size=48, views=views, temperature=temperature, class_names=names)
+    reference = models.reference(spec)
     bundle.write(folder, spec, weights.random(TINY, 0) | HEAD, reference, bundle.Golden((), ()))
     return Predictor(bundle.load(folder))
 

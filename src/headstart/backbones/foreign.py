@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.errors import InputError, printable, sentence
+from headstart.errors import InputError, last_line, printable, sentence
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -50,9 +50,9 @@ def read(path: Path, required: Shapes, optional: Shapes | None = None) -> dict[s
     except subprocess.TimeoutExpired as error:
         raise _refused(path, f"it takes more than {SECONDS} seconds to read") from error
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [""]
         broken = "reading it takes more memory than its weights, or ends the reader"
-        raise _refused(path, printable(last[0]) if done.returncode == REFUSED else broken)
+        said = last_line(done.stderr.decode(errors="replace"))
+        raise _refused(path, said if done.returncode == REFUSED else broken)
     return _checked(path, done.stdout, required, optional or {})
 
 

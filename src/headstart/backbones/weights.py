@@ -61,7 +61,7 @@ def find(spec: Backbone, file: str = "", seed: int = 0) -> Arrays:
 
 def part(arrays: Arrays, spec: Backbone) -> Arrays:
     """Those arrays of a network that its first blocks, `spec`, have."""
-    return {f"{n}/{k}": arrays[f"{n}/{k}"] for n, _, _ in vgg.conv_names(spec) for k in ("kernel", "bias")}
+    return {name: arrays[name] for name in shapes(spec)}
 
 
 def shapes(spec: Backbone) -> dict[str, tuple[int, ...]]:
@@ -166,9 +166,7 @@ def _read_cached(path: Path, spec: Backbone) -> Arrays | None:
 
     try:
         loaded = load_file(path)
-        arrays = {
-            f"{n}/{k}": loaded[f"{n}/{k}"] for n, _, _ in vgg.conv_names(spec) for k in ("kernel", "bias")
-        }
+        arrays = part(loaded, spec)
     except (SafetensorError, KeyError, OSError):
         return None
     return arrays if digest(arrays) == spec.weights_sha256 else None

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headstart.errors import last_line
+
 LIMIT = 60.0
 """Seconds for each process; the slowest, Keras on VGG16, takes about seven, and more on a busy machine."""
 
@@ -44,5 +46,5 @@ def run(arguments: list[str], limit: float = LIMIT) -> Trial:
     if done.returncode < 0:
         return Trial(error=f"ended by {signal.Signals(-done.returncode).name}")
     if done.returncode:
-        return Trial(error=(done.stderr.strip().splitlines() or ["ended without a word"])[-1][:300])
+        return Trial(error=last_line(done.stderr)[:300])
     return Trial(json.loads(done.stdout.splitlines()[-1]))

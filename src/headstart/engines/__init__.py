@@ -76,6 +76,8 @@ ENGINES = {
 INT8 = EngineSpec("openvino-int8", "openvino_engine", "openvino", "int8")
 """Runs a network whose arrays have the ranges for it, see `headstart quantize`."""
 
+_ALL = ENGINES | {INT8.name: INT8}
+
 TOLERANCE = {"f32": 1e-4, "f32-winograd": 2e-3, "bf16": 2e-2, "int8": 1.0}
 """The parity table: largest difference of a probability to Keras in float32. What 8-bit integers may change
 is settled by the gate of `headstart quantize`, on many more images; parity looks at their classes alone."""
@@ -83,7 +85,7 @@ is settled by the gate of `headstart quantize`, on many more images; parity look
 
 def row(name: str) -> EngineSpec:
     """The row of any engine by its name."""
-    return INT8 if name == INT8.name else ENGINES[name]
+    return _ALL[name]
 
 
 def open_engine(
@@ -94,7 +96,7 @@ def open_engine(
     Raises:
         InputError: the engine is unknown or its library is not installed.
     """
-    spec = INT8 if name == INT8.name else ENGINES.get(name)
+    spec = _ALL.get(name)
     if spec is None or not spec.installed:
         raise InputError(
             sentence(

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 
 SIDE = {size}
 here = Path(__file__).parent
-labels = (here / "labels.txt").read_text(encoding="utf-8").splitlines()
+labels = (here / "labels.txt").read_text(encoding="utf-8").split("\\n")
 {opened}
 
 

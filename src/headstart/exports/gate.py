@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.backbones import vgg
 from headstart.backbones.weights import Arrays
-from headstart.engines import INT8, open_engine, run_batches
+from headstart.engines import INT8, Engine, open_engine, run_batches
 from headstart.errors import GateError, sentence
 from headstart.exports import int8
 from headstart.inference import bundle as bundles
@@ -21,7 +21,7 @@ from headstart.progress import note, track
 from headstart.rundir import atomic_dir
 
 CALIBRATION = 96
-"""Training images that ranges are taken from; more gave no better ones (docs/speed.md)."""
+"""Training images that ranges are taken from; NNCF's own default is 300."""
 
 FEW, MOST_DIFFERENCE = 800, 0.01
 """Of fewer validation images accuracy says too little: then probabilities must also be near, on average."""
@@ -129,19 +129,19 @@ def _by_harm(predictor: Predictor, found: Arrays, few: Sequence[np.ndarray]) -> 
 
 
 def _features(predictor: Predictor, ranges: Arrays, squares: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, 1, D) of images as they are, without further views."""
-    spec = predictor.spec
-    arrays = predictor.bundle.arrays() | ranges
-    engine = open_engine(INT8.name, spec.network, spec.head, spec.image_size, arrays)
-    return np.stack(list(run_batches(engine, squares)))[:, None]
+    """(N, 1, D) of images as they are, without further views, with these ranges."""
+    return np.stack(list(run_batches(_engine(predictor, ranges), squares)))[:, None]
+
+
+def _engine(predictor: Predictor, ranges: Arrays) -> Engine:
+    spec, arrays = predictor.spec, predictor.bundle.arrays() | ranges
+    return open_engine(INT8.name, spec.network, spec.head, spec.image_size, arrays)
 
 
 def _judged(
     predictor: Predictor, found: Arrays, left_out: tuple[str, ...], validation: Labelled, max_drop: float
 ) -> Attempt:
-    spec = predictor.spec
-    arrays = predictor.bundle.arrays() | found
-    rounded = predictor.with_engine(open_engine(INT8.name, spec.network, spec.head, spec.image_size, arrays))
+    rounded = predictor.with_engine(_engine(predictor, found))
     rows = track(rounded.features(validation.squares()), "Trying 8-bit integers", len(validation.y))
     answers = rounded.probabilities(np.stack(list(rows)))
     before, after = validation.probabilities.argmax(axis=1), answers.argmax(axis=1)

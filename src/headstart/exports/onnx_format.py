@@ -79,12 +79,13 @@ class OnnxOperations:
 
     def dense(self, x: str, name: str, kernel: np.ndarray, bias: np.ndarray, last: bool) -> str:
         constants = [self._constant(f"{name}/kernel", kernel), self._constant(f"{name}/bias", bias)]
+        self.width = len(bias)
         x = self._node("Gemm", [x, *constants], name)
         return x if last else self._node("Relu", [x], f"{name}_relu")
 
     def probabilities(self, logits: str) -> str:
         if self.views > 1:
-            apart = self._constant("apart", np.array([self.views, -1, logits_width(self.constants)]))
+            apart = self._constant("apart", np.array([self.views, -1, self.width]))
             logits = self._node("Reshape", [logits, apart], "logits_of_views")
             over = self._constant("over_views", np.array([0]))
             logits = self._node("ReduceMean", [logits, over], "mean_logits", keepdims=0)
@@ -101,11 +102,6 @@ class OnnxOperations:
 
         self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
         return name
-
-
-def logits_width(constants: list[TensorProto]) -> int:
-    """Classes: the length of the last bias."""
-    return int(next(item for item in reversed(constants) if item.name == "logits/bias").dims[0])
 
 
 def save(spec: BundleSpec, arrays: Arrays, folder: Path) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from headstart.backbones.weights import Arrays
 from headstart.data import images
 from headstart.engines import ENGINES, TOLERANCE
 from headstart.engines import row as engine_row
-from headstart.errors import GateError, printable, sentence
+from headstart.errors import GateError, last_line, sentence
 from headstart.inference import forms
 from headstart.inference.bundle import BundleSpec
 from headstart.inference.predictor import Predictor
@@ -102,8 +102,7 @@ def certify(
     row, few = engine_row(predictor.engine_name), contents[:ASKED_BY_FILE]
     answers = np.array([list(p.probabilities.values()) for p in predictor.predict(contents)])
     if process:
-        with Command(predictor.bundle.folder, row.name, few) as command:
-            way, said = COMMAND_LINE, command.answers()
+        way, said = COMMAND_LINE, commanded(predictor.bundle.folder, row.name, few)
     else:
         way, said = FILES, _printed(predictor, few)
     tolerance, by = TOLERANCE[row.precision], (row.name, row.precision, row.version)
@@ -129,41 +128,25 @@ def _written(folder: Path, contents: Sequence[bytes]) -> list[Path]:
     return files
 
 
-def _parsed(text: str | bytes) -> np.ndarray:
+def _parsed(text: str) -> np.ndarray:
     return np.array([list(row["probabilities"].values()) for row in json.loads(text)])
 
 
-class Command:
-    """`headstart predict` in a process of its own, which answers while others are asked."""
+def commanded(bundle: Path, engine: str, contents: Sequence[bytes]) -> np.ndarray:
+    """(N, C) probabilities that `headstart predict` gives image files, in a process of its own.
 
-    def __init__(self, bundle: Path, engine: str, contents: Sequence[bytes]) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        files = _written(Path(self.folder.name), contents)
-        command = [sys.executable, "-P", "-m", "headstart", "predict", str(bundle), *map(str, files)]
+    Raises:
+        GateError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = map(str, _written(Path(folder), contents))
+        command = [sys.executable, "-P", "-m", "headstart", "predict", str(bundle), *files]
         command += ["--format", "json", "--engine", engine]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self.folder.cleanup()
-
-    def answers(self) -> np.ndarray:
-        """(N, C) probabilities, once it has ended.
-
-        Raises:
-            GateError: it failed.
-        """
-        said, complaint = self.process.communicate()
-        if self.process.returncode:
-            last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise GateError(
-                sentence("`headstart predict` fails on the saved model.", received=printable(last[0]))
-            )
-        return _parsed(said)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    if done.returncode:
+        said = last_line(done.stderr)
+        raise GateError(sentence("`headstart predict` fails on the saved model.", received=said))
+    return _parsed(done.stdout)
 
 
 def compared(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.errors import GateError, printable, sentence
+from headstart.errors import GateError, last_line, sentence
 from headstart.exports.example import EXAMPLE
 from headstart.exports.settings import SETTINGS
 
@@ -30,11 +30,10 @@ def ask(folder: Path, images: np.ndarray) -> np.ndarray:
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, input=images.tobytes(), capture_output=True, env=quiet, check=False)  # noqa: S603
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         raise GateError(
             sentence(
                 "The export was written, but its library cannot run it.",
-                received=printable(last[0]),
+                received=last_line(done.stderr.decode(errors="replace")),
                 remedy="Nothing was kept. Is the library installed that example.py names?",
             )
         )

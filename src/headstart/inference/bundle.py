@@ -200,7 +200,7 @@ def load(folder: Path) -> Bundle:
             )
         )
     try:
-        spec = members.audit(folder, parse)
+        spec = members.audit(folder)
         members.check_tensors(folder / WEIGHTS, spec.shapes())
         members.check_reference(folder / REFERENCE, spec)
         if spec.int8:

@@ -9,12 +9,11 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from headstart.backbones.weights import Arrays
-from headstart.inference.spec import SPEC_LIMIT, BundleSpec, Shapes, damaged
+from headstart.inference.spec import SPEC_LIMIT, BundleSpec, Shapes, damaged, parse
 
 MANIFEST = "MANIFEST.sha256"
 SPEC, WEIGHTS, REFERENCE, INT8, ANSWERS = (
@@ -37,14 +36,13 @@ GOLDEN_LIMIT = 2**24
 """Bytes of an image that is written into a bundle."""
 
 
-def audit(folder: Path, parse: Any) -> BundleSpec:
+def audit(folder: Path) -> BundleSpec:
     """Reads the spec and compares every member with the manifest: names, sizes and hashes.
 
     Sizes come first: nothing is read to its end that is larger than the spec calls for.
 
     Args:
         folder: of the bundle.
-        parse: turns the content of ``model.json`` into a spec.
 
     Raises:
         BundleError: something is missing, too much, no regular file, or changed.
@@ -53,13 +51,13 @@ def audit(folder: Path, parse: Any) -> BundleSpec:
     if SPEC not in listed:
         raise damaged("a member is missing")
     _check_hash(folder, SPEC, listed[SPEC], SPEC_LIMIT)
-    spec: BundleSpec = parse(read(folder / SPEC, SPEC_LIMIT))
+    spec = parse(read(folder / SPEC, SPEC_LIMIT))
     limits = _limits(spec)
     golden = {name for name in listed if GOLDEN.fullmatch(name)}
     if set(listed) - golden != {*limits, SPEC}:
         raise damaged("members that the spec does not call for, or too few")
-    for name, entry in listed.items():
-        _check_hash(folder, name, entry, limits.get(name, SPEC_LIMIT if name == SPEC else IMAGE_LIMIT))
+    for name in listed.keys() - {SPEC}:
+        _check_hash(folder, name, listed[name], limits.get(name, IMAGE_LIMIT))
     return spec
 
 

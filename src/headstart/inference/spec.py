@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
-from headstart.backbones import heads, vgg
+from headstart.backbones import heads, vgg, weights
 from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.config import Fit, Pixels, TrainedHead
 from headstart.engines import ENGINES
@@ -107,10 +107,8 @@ class BundleSpec:
 
     def shapes(self) -> Shapes:
         """Names and shapes of all tensors in ``weights.safetensors``; all are float32."""
-        shapes: Shapes = {}
-        for name, fan, channels in vgg.conv_names(self.network):
-            shapes |= {f"{name}/kernel": (3, 3, fan, channels), f"{name}/bias": (channels,)}
-        return shapes | heads.shapes(self.network, self.head, self.image_size, len(self.class_names))
+        head = heads.shapes(self.network, self.head, self.image_size, len(self.class_names))
+        return weights.shapes(self.network) | head
 
     def int8_shapes(self) -> Shapes:
         """Names and shapes of all tensors in ``int8.safetensors``; all are float32."""
