@@ -137,8 +137,10 @@ class Peer:
         return lambda images: call(tf.constant(images)).numpy()
 
     def _onnx(self) -> Answer:
+        import os
         import tempfile
 
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         from headstart.exports import onnx_format

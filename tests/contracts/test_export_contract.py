@@ -1,8 +1,10 @@
 """Every format: its own library gives Keras's answers, and the program beside it needs nothing of ours."""
 
 import json
+import os
 import runpy
 import shutil
+import subprocess
 import sys
 import zipfile
 from functools import cache
@@ -72,7 +74,6 @@ def test_the_program_beside_it_reads_pictures_by_itself(exported, tmp_path, caps
     for file, content in zip(files, CONTENTS, strict=True):
         file.write_bytes(content)
     monkeypatch.setattr(sys, "argv", ["example.py", *map(str, files)])
-    monkeypatch.setitem(sys.modules, "openvino_telemetry", None)
 
     runpy.run_path(str(out / "example.py"))
 
@@ -81,6 +82,21 @@ def test_the_program_beside_it_reads_pictures_by_itself(exported, tmp_path, caps
     for (percent, label, _), row in zip(lines, reference, strict=True):
         assert label == spec.class_names[row.argmax()]
         assert float(percent.rstrip("%")) / 100 == pytest.approx(row.max(), abs=2e-3)
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_it_reports_to_nobody(to, place, tmp_path):
+    """Both libraries would, by default: ONNX Runtime keeps what it is going to send in a file at home."""
+    picture, home = tmp_path / "picture.png", tmp_path / "home"
+    picture.write_bytes(CONTENTS[0])
+    home.mkdir()
+    innocent = {"PATH": os.environ["PATH"], "HOME": str(home)}  # neither CI nor a test run
+    command = [sys.executable, export("frozen", to, place) / "example.py", picture]
+
+    done = subprocess.run(command, env=innocent, capture_output=True, text=True, check=True, timeout=120)
+
+    assert str(picture) in done.stdout
+    assert not list(home.rglob("*"))
 
 
 def test_its_labels_fit_and_thresholds_lie_beside_it(exported):
