@@ -63,7 +63,7 @@ FITS = {
     return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)""",
 }
 
-# What is installed, imported, opened and asked, by format.
+# What is installed, imported, opened and asked, by format; two libraries would report to their makers.
 PARTS = {
     "keras": (
         "keras tensorflow",
@@ -73,14 +73,13 @@ PARTS = {
     ),
     "onnx": (
         "onnxruntime",
-        'import os\nos.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it would report to its maker\n'
-        "import onnxruntime",
+        'import os\nos.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it would report\nimport onnxruntime',
         'session = onnxruntime.InferenceSession(here / "model.onnx")',
         'session.run(["probabilities"], {"image": images})[0]',
     ),
     "openvino": (
         "openvino",
-        'sys.modules["openvino_telemetry"] = None  # it would report to its maker\nimport openvino',
+        'sys.modules["openvino_telemetry"] = None  # it would report\nimport openvino',
         'model = openvino.compile_model(here / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})',
         'model(images)["probabilities"]',
     ),
