@@ -12,6 +12,15 @@ import numpy as np
 import pytest
 
 
+def pytest_configure() -> None:
+    """Gives each of pytest-xdist's workers cores of its own, so that engines don't get in each other's way."""
+    if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        cores = sorted(os.sched_getaffinity(0))
+        own = cores[number :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, own or cores)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for the whole session, so features with the true weights are computed once.
