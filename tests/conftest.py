@@ -13,7 +13,7 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Gives each of pytest-xdist's workers cores of its own, so that engines don't get in each other's way."""
+    """Gives each of pytest-xdist's workers cores of its own: engines would get in each other's way."""
     if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
         number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
         cores = sorted(os.sched_getaffinity(0))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,28 @@ def openvino() -> Any:
     import openvino
 
     return openvino
+
+
+@cache
+def core() -> Any:
+    """OpenVINO's plugins, loaded once and for as long as the process lives.
+
+    The CPU plugin lends the thread that loads it a stack for signals, and unmaps it when it is unloaded
+    (2026.4, `SigAltStackSetup`). If that is in another thread or out of turn, the next signal is the end.
+    """
+    return openvino().Core()
+
+
+@contextmanager
+def same_signal_stack() -> Iterator[None]:
+    """The calling thread has its stack for signals again after the block, whatever loads plugins in it."""
+    call = ctypes.CDLL(None).sigaltstack
+    before = ctypes.create_string_buffer(64)  # a stack_t, which has 24 bytes on Linux
+    call(None, before)
+    try:
+        yield
+    finally:
+        call(before, None)
 
 
 class OpenVinoOperations:
@@ -114,4 +139,4 @@ def open_engine(
         "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
         "INFERENCE_NUM_THREADS": threads(),
     }
-    return OpenVinoEngine(ov.Core().compile_model(model, "CPU", options))
+    return OpenVinoEngine(core().compile_model(model, "CPU", options))

@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.backbones import vgg
 from headstart.backbones.weights import Arrays
-from headstart.engines.openvino_engine import OpenVinoOperations, openvino
+from headstart.engines.openvino_engine import OpenVinoOperations, openvino, same_signal_stack
 from headstart.errors import InputError, sentence
 from headstart.inference.bundle import BundleSpec
 from headstart.progress import track
@@ -58,7 +58,7 @@ def ranges(spec: BundleSpec, arrays: Arrays, squares: Sequence[np.ndarray]) -> A
     operations.input.output(0).set_names({"image"})
     model = ov.Model([features.output(0)], [operations.input], spec.backbone)
     images = nncf.Dataset(track(squares, "Measuring ranges", len(squares)), lambda one: {"image": one[None]})
-    with redirect_stdout(StringIO()):  # NNCF has bars of its own
+    with same_signal_stack(), redirect_stdout(StringIO()):  # NNCF loads plugins, and has bars of its own
         quantised = nncf.quantize(
             model,
             images,
