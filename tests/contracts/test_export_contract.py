@@ -14,6 +14,7 @@ import pytest
 from tests import models
 
 from headstart.engines import TOLERANCE
+from headstart.engines.openvino_engine import same_signal_stack
 from headstart.errors import GateError, InputError
 from headstart.exports import formats, keras_formats, parity, write
 from headstart.exports.formats import FORMATS
@@ -75,7 +76,8 @@ def test_the_program_beside_it_reads_pictures_by_itself(exported, tmp_path, caps
         file.write_bytes(content)
     monkeypatch.setattr(sys, "argv", ["example.py", *map(str, files)])
 
-    runpy.run_path(str(out / "example.py"))
+    with same_signal_stack():  # as a program of its own it needs none after its end
+        runpy.run_path(str(out / "example.py"))
 
     lines = [line.strip().split("  ") for line in capsys.readouterr().out.splitlines() if "%" in line]
     assert [line[2] for line in lines] == list(map(str, files))
