@@ -23,8 +23,8 @@ $(INSTALLED): constraints.txt pyproject.toml
 demo: install ## train, evaluate and report on real solar cells; writes runs/demo
 	@$(BIN)/headstart demo
 
-test: install ## run the tests
-	@$(BIN)/python -m pytest
+test: install ## run the tests, in two processes with cores of their own
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-faults: install ## the counted fault tests in full, such as 2,016 corrupt images
 	@$(BIN)/python -m pytest -m faults

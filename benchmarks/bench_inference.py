@@ -26,11 +26,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from headstart.machine import instructions
 from headstart.provenance import hardware, versions
 from headstart.rundir import cache_dir, write_json
 
 HERE = Path(__file__).parent
-LOG = HERE / "results" / "inference.json"
+LOG = HERE / "results" / f"inference-{instructions()[-1].lower()}.json"  # of the best instructions here
 REFERENCE = "Keras predict"
 OURS = ("ncnn", "openvino", "openvino-bf16", "openvino-int8", "keras")
 PEERS = (REFERENCE, "Keras, compiled call", "ONNX Runtime", "PyTorch", "PyTorch bfloat16")

@@ -105,15 +105,26 @@ def test_pictures_of_something_else_are_called_unfamiliar(run):
     assert (own["decision"] == "unfamiliar").mean() <= 0.05
 
 
-def test_the_features_are_those_of_the_cache(run, monkeypatch):
+@pytest.fixture
+def trained(tmp_path):
+    """Trains a small network on 24 drawn images of three classes: name of a run → the run."""
+    for i in range(24):
+        colour = [(200, 0, 0), (0, 200, 0), (0, 0, 200)][i % 3]
+        folder = tmp_path / "data" / f"class {i % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), tuple(c + i for c in colour)).save(folder / f"{i}.png")
+    options = {"backbone": "vgg-tiny", "image_size": 32, "engine": "ncnn", "top_k": 2}
+    return lambda name: hs.train(tmp_path / "data", tmp_path / name, **options)
+
+
+def test_the_features_are_those_of_the_cache(trained, monkeypatch):
     """A second training opens no engine for features: only the parity check computes."""
     from headstart.training import features
 
-    labels = elpv.read_labels().iloc[::EVERY]
-    monkeypatch.setattr(elpv, "read_labels", lambda: labels)
+    run = trained("run")
     monkeypatch.setattr(features, "open_engine", lambda *_: pytest.fail("an engine was opened"))
 
-    again = hs.train("elpv", run.root.parent / "again")
+    again = trained("again")
 
     first, second = (bundle.load(r.model).folder / bundle.MANIFEST for r in (run, again))
     assert first.read_bytes() == second.read_bytes()
@@ -130,13 +141,12 @@ def test_a_config_and_options_are_the_same(tmp_path):
         hs.train(tmp_path, fits="crop")
 
 
-def test_what_a_finished_run_lacks_is_made_again(run, monkeypatch):
+def test_what_a_finished_run_lacks_is_made_again(trained):
     """Killed between the last numbers and the report: the same command doesn't say that all is done."""
-    labels = elpv.read_labels().iloc[::EVERY]
-    monkeypatch.setattr(elpv, "read_labels", lambda: labels)
+    run = trained("run")
     run.report.unlink()
 
-    hs.train("elpv", run.root)
+    trained("run")
 
     assert run.report.exists()
 
@@ -147,23 +157,13 @@ def test_a_bundle_is_not_taken_for_a_run(run):
     bundle.load(run.model)  # as whole as before
 
 
-def test_top_k_is_obeyed_while_training(tmp_path):
+def test_top_k_is_obeyed_while_training(trained):
     """Three classes and k = 2: the number is there, and evaluating again changes nothing."""
-    from PIL import Image
+    run = trained("run")
 
-    for i in range(24):
-        colour = [(200, 0, 0), (0, 200, 0), (0, 0, 200)][i % 3]
-        folder = tmp_path / "data" / f"class {i % 3}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), tuple(c + i for c in colour)).save(folder / f"{i}.png")
-
-    tiny = hs.train(
-        tmp_path / "data", tmp_path / "run", backbone="vgg-tiny", image_size=32, engine="ncnn", top_k=2
-    )
-
-    before = json.loads((tiny.evaluation("test") / "metrics.json").read_text())
+    before = json.loads((run.evaluation("test") / "metrics.json").read_text())
     assert before["top_2_accuracy"]["n"] == 3
-    assert set(hs.evaluate(tiny).headline) == set(before)
+    assert set(hs.evaluate(run).headline) == set(before)
 
 
 def test_two_commands_do_not_write_one_run(tmp_path):

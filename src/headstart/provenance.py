@@ -11,6 +11,7 @@ from pathlib import Path
 from headstart.backbones import framework
 from headstart.engines import threads
 from headstart.engines.choice import processor
+from headstart.machine import instructions
 
 LIBRARIES = (
     "headstart",
@@ -54,10 +55,14 @@ def files(weights: str) -> dict[str, str]:
 
 
 def hardware() -> dict[str, object]:
-    """Processor, cores in use, memory in GB (10⁹ bytes), operating system."""
+    """Processor and its instructions, cores in use, memory in GB (10⁹ bytes), operating system.
+
+    Virtual machines name a processor by its maker's series: only the instructions tell generations apart.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
         "cpu": processor(),
+        "instructions": ", ".join(instructions()),
         "cores": threads(),
         "memory_gb": round(memory, 1),
         "system": platform.platform(),

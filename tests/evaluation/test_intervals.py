@@ -38,7 +38,11 @@ def world(classes: int, spread: float, n: int, rng: np.random.Generator) -> Pred
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "spread", "n"),
-    [(2, 2.0, 50), (4, 2.0, 100), pytest.param(2, 2.5, 200, marks=pytest.mark.faults)],
+    [
+        (2, 2.0, 50),
+        pytest.param(4, 2.0, 100, marks=pytest.mark.faults),
+        pytest.param(2, 2.5, 200, marks=pytest.mark.faults),
+    ],
 )
 def test_intervals_hold_the_truth_in_95_of_100_cases(classes, spread, n, monkeypatch):
     """93 to 97 % over 2,000 trials, for every headline number that is resampled but the calibration error."""

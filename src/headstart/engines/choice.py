@@ -14,7 +14,7 @@ import numpy as np
 from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
 from headstart.engines import ENGINES, Engine, open_engine, run_batches, threads
-from headstart.machine import nvidia_gpus
+from headstart.machine import instructions, nvidia_gpus
 from headstart.rundir import cache_dir, to_json, write_text
 
 CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
@@ -112,7 +112,7 @@ def processor() -> str:
 
 
 def _record(backbone: Backbone, head: str, size: int, installed: list[str]) -> Path:
-    machine = [processor(), threads(), backbone.name, head, size]
+    machine = [processor(), *instructions(), threads(), backbone.name, head, size]
     if backbone != BACKBONES.get(backbone.name):
         machine.append(len(backbone.depths))
     machine += [f"{name} {ENGINES[name].version}" for name in installed]
