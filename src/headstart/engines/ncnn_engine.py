@@ -51,7 +51,7 @@ class NcnnOperations:
     def conv(self, x: str, name: str, channels: int) -> str:
         kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1), "<f4")
         bias = self.arrays[f"{name}/bias"].astype("<f4")
-        for part in (FLOAT32, kernel, bias):  # one after the other: no copies of nine megabytes
+        for part in (FLOAT32, kernel.data, bias.data):  # one by one: no copies of nine megabytes
             self.data.write(part)
         # outputs, kernel side, padding, has bias, number of weights, activation (1 is ReLU)
         numbers = f"0={channels} 1=3 4=1 5=1 6={kernel.size} 9=1"

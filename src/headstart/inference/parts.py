@@ -92,6 +92,7 @@ def _facts(predictor: Predictor) -> dict[str, object]:
     return {
         "model": predictor.bundle.digest,
         "engine": f"{engine.name} {engine.version}",
+        "graph": engine.graph,
         "decoder": DECODER,
         "rows": ROWS,
     }

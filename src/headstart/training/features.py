@@ -62,11 +62,12 @@ class Recipe:
     seed: int = 0
     flat: bool = False
     boundary: str = ""
+    graph: int = 0
 
     @property
     def key(self) -> str:
         """32 hex digits that name the store; a field of later versions counts where it says something."""
-        later = ("augment", "augmentation", "seed", "flat", "boundary")
+        later = ("augment", "augmentation", "seed", "flat", "boundary", "graph")
         facts = {name: value for name, value in asdict(self).items() if value or name not in later}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -104,6 +105,7 @@ def recipe(
         engine=engine,
         precision=row.precision,
         version=row.version,
+        graph=row.graph,
     )
 
 
