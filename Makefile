@@ -72,7 +72,7 @@ bench-report: install ## numbers and report of 1,000 classes and 50,000 predicti
 
 # Of the extras all but `gpu`, which excludes `cpu`.
 lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
-	@$(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,cpu demo dev export heic tensorboard) $(UPGRADE) \
+	@$(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,cpu demo dev export heic serve tensorboard) $(UPGRADE) \
 	  --output-file constraints.txt --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
 

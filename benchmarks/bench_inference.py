@@ -36,7 +36,8 @@ REFERENCE = "Keras predict"
 OURS = ("ncnn", "openvino", "openvino-bf16", "openvino-int8", "keras")
 PEERS = (REFERENCE, "Keras, compiled call", "ONNX Runtime", "PyTorch", "PyTorch bfloat16")
 ROUNDS = 3
-HERE_AND_NOW, LAPTOP = "this machine", "without AVX-512"
+AVX512 = "AVX-512"
+HERE_AND_NOW, LAPTOP = "this machine", f"without {AVX512}"
 PARTS: dict[str, dict[str, str]] = {
     HERE_AND_NOW: {},
     LAPTOP: {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
@@ -78,7 +79,8 @@ def main() -> None:
                 log["cold"][head] = cold(prepared(head), files)
                 _keep(log, develop)
     for part in PARTS:
-        print_table(part, by_name(log["measured"], part))
+        if found := by_name(log["measured"], part):
+            print_table(part, found)
     log["goals"] = goals(log)
     _keep(log, develop)
 
@@ -89,14 +91,18 @@ def _keep(log: Log, develop: bool) -> None:
 
 
 def wanted(rounds: int) -> Iterator[tuple[str, int, str]]:
-    """Part, round and name of each measurement, in their order; a laptop's once."""
+    """Part, round and name of each measurement, in their order; a laptop's once, where this isn't one."""
     names = [f"headstart {engine}" for engine in OURS] + [name for name in PEERS if _there(name)]
     yield from ((HERE_AND_NOW, number, name) for number in range(1, rounds + 1) for name in names)
-    yield from ((LAPTOP, 1, name) for name in names if name not in DEAF)
+    if AVX512 in instructions():
+        yield from ((LAPTOP, 1, name) for name in names if name not in DEAF)
 
 
 def _there(name: str) -> bool:
-    return not name.startswith("PyTorch") or importlib.util.find_spec("torch") is not None
+    """PyTorch may not be installed, and without instructions for it its bfloat16 takes minutes."""
+    if name.startswith("PyTorch") and importlib.util.find_spec("torch") is None:
+        return False
+    return "bfloat16" not in name or "bfloat16" in instructions()
 
 
 def prepared(head: str) -> Path:

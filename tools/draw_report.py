@@ -1,9 +1,9 @@
-"""Draws docs/pictures/report-*.png: the report of a run on drawn biscuits, whole or cracked.
+"""Draws docs/pictures/report-*.png and served.png: report and page of a run on drawn biscuits.
 
-    python tools/draw_report.py            needs Chromium; a minute on two cores
+    python tools/draw_report.py            needs Chromium; two minutes on two cores
 
-The biscuits are drawn here, so that the pictures may be shown anywhere. Some cracks are faint, and some whole
-ones have a shadow: a model makes mistakes on them, as there should be some to look at.
+The biscuits, whole or cracked, are drawn here, so that the pictures may be shown anywhere. Some cracks are
+faint, and some whole ones have a shadow: a model makes mistakes on them, as there should be some to look at.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ import contextlib
 import io
 import math
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FilePayload, Page, sync_playwright
 
 import headstart as hs
 from headstart.progress import shown
@@ -44,7 +49,48 @@ def main() -> None:
             top = page.locator("#confusion").bounding_box()
             assert top
             take(page, "report-mistakes", int(top["y"]), 1150)
+            with served(run.root) as address:
+                page.goto(address)
+                ask(page)
+                take(page, "served", 0, 1330)
             browser.close()
+
+
+@contextlib.contextmanager
+def served(run: Path) -> Iterator[str]:
+    """The address of `headstart serve`, once it answers."""
+    command = [sys.executable, "-m", "headstart", "serve", str(run), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        address = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/ready"):  # noqa: S310
+                break
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ask(page: Page) -> None:
+    """Uploads three new pictures, one of something else, and asks why the first is what it is."""
+    letter = Image.new("RGB", (SIDE, SIDE), "white")
+    ImageDraw.Draw(letter).multiline_text((14, 14), "Dear biscuit,\n\nwhat are you?\n\nYours" * 2, "black")
+    files: list[FilePayload] = []
+    for name, picture in (
+        ("tin 7.png", biscuit(True, 1002)),
+        ("tin 8.png", biscuit(False, 1001)),
+        ("letter.png", letter),
+    ):
+        content = io.BytesIO()
+        picture.save(content, "PNG")
+        files.append({"name": name, "mimeType": "image/png", "buffer": content.getvalue()})
+    page.set_input_files("#file", files)
+    page.wait_for_function("document.querySelectorAll('.answer:not(.waiting)').length == 3")
+    page.locator(".why").first.click()
+    page.wait_for_selector(".explained img")
 
 
 def take(page: Page, name: str, top: int, height: int) -> None:

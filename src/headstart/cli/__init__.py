@@ -27,6 +27,7 @@ from headstart.cli import (
     export,
     predict,
     quantize,
+    serve,
     train,
     weights,
 )
@@ -49,6 +50,7 @@ app.command(compare.compare)
 app.command(describe.describe)
 app.command(quantize.quantize)
 app.command(export.export)
+app.command(serve.serve)
 app.command(data.app)
 app.command(weights.app)
 app.command(cache.app)

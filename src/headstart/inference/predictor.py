@@ -129,7 +129,7 @@ class Predictor:
         decoded = ahead(lambda source: (source, self._try(source)), sources)
         while block := list(islice(decoded, max(1, self.engine.batch // self.spec.views))):
             squares = [square for _, square in block if isinstance(square, np.ndarray)]
-            answers = iter(self._answers(squares))
+            answers = iter(self.answers(squares))
             for source, square in block:
                 path = str(source) if isinstance(source, str | Path) else ""
                 if isinstance(square, ImageError):
@@ -137,8 +137,8 @@ class Predictor:
                 else:
                     yield replace(next(answers), path=path)
 
-    def _answers(self, squares: Sequence[np.ndarray]) -> list[Prediction]:
-        """For as many images as the engine takes at once."""
+    def answers(self, squares: Sequence[np.ndarray]) -> list[Prediction]:
+        """For (size, size, 3) uint8 images, as many as the engine takes at once."""
         if not squares:
             return []
         features, names = np.stack(list(self.features(squares))), self.spec.class_names

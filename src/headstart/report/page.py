@@ -25,7 +25,7 @@ def fill(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=shown,
     )
     # The SVG is Matplotlib's, which escapes all text in it.
     environment.filters["inline"] = lambda drawing: Markup(  # noqa: S704
@@ -45,7 +45,7 @@ def scripted(*names: str) -> dict[str, Any]:
     return {"script": Markup(text), "script_hash": digest}  # noqa: S704 - our own files
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
     """Control characters as escapes, in all text that comes from outside; `Markup` is our own."""
     if type(value) is not str or (value.isascii() and value.isprintable()):
         return value

@@ -1,0 +1,82 @@
+"""`headstart serve`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from pathlib import Path
+
+from headstart.config import AnyEngine
+from headstart.errors import InputError, printable, sentence
+
+TOKEN = "HEADSTART_TOKEN"  # noqa: S105 - the name of a variable
+SHORTEST = 16
+
+
+def serve(
+    run: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    engine: AnyEngine = "auto",
+    name: tuple[str, ...] = (),
+    max_mb: float = 20.0,
+    deadline: float = 30.0,
+    history: str = "",
+    keep_days: int = 0,
+    feedback: bool = True,
+    keep_images: bool = False,
+) -> None:
+    """Serve a model: a page for people, and an API for programs.
+
+    Listens on this machine alone unless --host says otherwise, and then asks for the token that is in the
+    environment variable HEADSTART_TOKEN. Ctrl-C ends it; requests under way are answered first.
+
+    Args:
+        run: Run directory, or its model folder.
+        host: Address to listen on.
+        port: Its port.
+        engine: Another engine than the one the model was trained with.
+        name: Another name by which the server is called, as behind a reverse proxy; may be repeated.
+        max_mb: Largest request in megabytes.
+        deadline: Seconds after which a request is given up.
+        history: File (SQLite) or URL of a database where answers are noted; `none` for nowhere. By itself
+            served.sqlite3 in the run.
+        keep_days: Days after which answers are forgotten, unless they were corrected; 0 keeps them.
+        feedback: People may say what a picture shows, which keeps this one picture.
+        keep_images: Keep all pictures, without what their files say beside the pixels.
+    """
+    try:
+        from headstart.serving import server
+        from headstart.serving.limits import Limits
+    except ModuleNotFoundError as error:
+        raise InputError(
+            sentence(f"Serving needs {error.name}.", remedy="pip install 'headstart[serve]'")
+        ) from None
+
+    limits = Limits(body=int(1e6 * max_mb) if 0 < max_mb < math.inf else 0, deadline=deadline)
+    chosen = "" if engine == "auto" else engine
+    place = server.checked(
+        server.Place(
+            run, chosen, host, port, _token(), name, limits, history, keep_days, feedback, keep_images
+        )
+    )
+    print(f"{printable(run)} is served at {place.url} (Ctrl-C ends it)", flush=True)
+    server.serve(place)
+
+
+def _token() -> str:
+    """SHA-256 of the token, which is all that the server compares with; empty without one."""
+    token = os.environ.pop(TOKEN, "")
+    if token and len(token) < SHORTEST:
+        raise InputError(
+            sentence(
+                "This token is easily guessed.",
+                allowed=f"{SHORTEST} characters or more",
+                received=f"{len(token)} characters",
+                remedy="Take what `python -c 'import secrets; print(secrets.token_urlsafe())'` prints.",
+            )
+        )
+    return hashlib.sha256(token.encode()).hexdigest() if token else ""

@@ -1,0 +1,53 @@
+"""Who may ask: by the name that the server is called by, and by a token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from werkzeug.datastructures import Authorization
+
+from headstart.serving.problems import Problem
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a request must show.
+
+    Attributes:
+        names: by which the server may be called beside `localhost` and its addresses, in lower case. To any
+            other name a foreign page may point here, and have its visitor's browser ask (DNS rebinding);
+            with an address it cannot.
+        token: SHA-256 of what clients must show, in hexadecimal digits; empty for nothing.
+    """
+
+    names: frozenset[str] = frozenset()
+    token: str = ""
+
+    def refusal(self, headers: Mapping[str, str]) -> Problem | None:
+        """Why a request with these headers (names in lower case) is not let in; None if it is."""
+        if not self._called(headers.get("host", "")):
+            text = "The server isn't called that; start it with --name if it should be."
+            return Problem(HTTPStatus.MISDIRECTED_REQUEST, text)
+        if self.token and not self._shown(headers.get("authorization", "")):
+            ways = {"WWW-Authenticate": 'Basic realm="headstart", charset="UTF-8"'}
+            return Problem(HTTPStatus.UNAUTHORIZED, "This server asks for a token.", more=ways)
+        return None
+
+    def _called(self, host: str) -> bool:
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        try:
+            ip_address(name)
+        except ValueError:
+            return name.lower() in self.names | {"localhost"}
+        return True
+
+    def _shown(self, authorization: str) -> bool:
+        """As a bearer token, or as the password that a browser asks for; compared in constant time."""
+        given = Authorization.from_header(authorization)
+        shown = (given.token or given.password or "") if given else ""
+        return hmac.compare_digest(hashlib.sha256(shown.encode()).hexdigest(), self.token)

@@ -1,0 +1,236 @@
+"""The API for programs: predictions, explanations, the model, health, and KServe's inference protocol."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+import flask
+import numpy as np
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from headstart.errors import ImageError, InputError, sentence
+from headstart.inference.forms import as_json
+from headstart.report.heat import coloured
+from headstart.serving import openapi
+from headstart.serving.service import BusyError, Looked
+from headstart.serving.uploads import uploads
+
+if TYPE_CHECKING:
+    from headstart.evaluation.explain import Explanation
+    from headstart.serving.app import App
+
+blueprint = flask.Blueprint("api", __name__)
+NAME = re.compile("[0-9a-f]{32}")
+
+
+def app() -> App:
+    """The application that serves this request."""
+    return cast("App", flask.current_app)
+
+
+@blueprint.post("/v1/predict")
+def predict() -> flask.Response:
+    """The very text that `headstart predict --format json` writes; an error if no image could be read."""
+    looked, ids = answered()
+    answers = [one.said for one in looked]
+    if all(one.error for one in answers):
+        raise ImageError(answers[0].error)
+    text = "".join(as_json([answers]))
+    return flask.Response(text, headers={"X-Answer-Ids": ",".join(ids)}, content_type="application/json")
+
+
+def answered() -> tuple[list[Looked], list[str]]:
+    """Answers for the pictures of this request, counted and noted, and what the history calls each."""
+    sent = uploads(flask.request, app().settings.limits.images)
+    looked = app().service.look(sent)
+    for one in looked:
+        app().metrics.decisions.labels(one.said.decision or "error").inc()
+    history = app().history
+    if history is None:
+        return looked, []
+    if app().settings.keep_images:
+        for _, content in sent:
+            history.keep(content)
+    model = app().service.predictor.bundle.digest
+    return looked, history.add(model, sent, [one.said for one in looked])
+
+
+@blueprint.post("/v1/feedback")
+def feedback() -> flask.Response:
+    """Notes what a picture shows, by the name of its answer, and keeps the picture if it comes along."""
+    body = flask.request.get_json()
+    try:
+        name, label = body["id"], body["label"]
+        content = base64.b64decode(body.get("image", ""), validate=True)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        allowed = '{"id": "…", "label": "…", "image": "in base64, or left out"}'
+        raise InputError(sentence("This JSON is no correction.", allowed=allowed)) from None
+    correct(name, label, content)
+    return flask.jsonify(id=name, label=label)
+
+
+def correct(name: object, label: object, content: bytes) -> None:
+    """Notes what the picture of an answer shows, and keeps the picture.
+
+    Raises:
+        InputError: a class that there isn't, or another picture than that of the answer.
+        HTTPException: no such answer (404), or corrections are not asked for (403).
+    """
+    history, names = app().history, app().service.predictor.spec.class_names
+    if history is None or not app().settings.feedback:
+        flask.abort(403, "This server takes no corrections.")
+    if label not in names:
+        raise InputError(sentence("There is no such class.", allowed=", ".join(names), received=str(label)))
+    called = str(name) if NAME.fullmatch(str(name)) else ""
+    if not (sha256 := history.correct(called, str(label))):
+        flask.abort(404, "There is no such answer; it may have been forgotten.")
+    if content and hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            "The correction is noted, but this is not the picture of that answer, so it isn't kept."
+        )
+    if content:
+        history.keep(content)
+
+
+@blueprint.post("/v1/explain")
+def explain() -> flask.Response:
+    """Of one image: the answer, the heat of its class and of those in `class`, and the nearest neighbours."""
+    found = explained()
+    answer = flask.json.loads("".join(as_json([[found.prediction]])))[0]
+    heats = {name: png(coloured(heat)) for name, heat in found.heats.items()}
+    near = [one._asdict() | {"similarity": round(one.similarity, 6)} for one in found.neighbours]
+    return flask.jsonify(
+        answer | {"border_share": round(found.border, 6), "heats": heats, "neighbours": near}
+    )
+
+
+def explained() -> Explanation:
+    """What the request asks to be explained.
+
+    Raises:
+        InputError: a class that there isn't, or not one image.
+    """
+    sent, classes = uploads(flask.request, 1), flask.request.args.getlist("class")
+    names = app().service.predictor.spec.class_names
+    if unknown := [name for name in classes if name not in names]:
+        raise InputError(sentence("There is no such class.", allowed=", ".join(names), received=unknown[0]))
+    return app().service.explain(sent[0], classes)
+
+
+def png(pixels: np.ndarray) -> str:
+    """(H, W, 3 or 4) uint8 as a PNG in base64."""
+    from PIL import Image
+
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    return base64.b64encode(encoded.getvalue()).decode("ascii")
+
+
+@blueprint.get("/v1/model")
+def model() -> flask.Response:
+    """What answers: network, classes, thresholds, engine."""
+    predictor = app().service.predictor
+    spec = predictor.spec
+    return flask.jsonify(
+        name=app().settings.name, sha256=predictor.bundle.digest, backbone=spec.backbone, head=spec.head,
+        image_size=spec.image_size, fit=spec.fit, views=spec.views, class_names=spec.class_names,
+        engine=predictor.engine_name, temperature=spec.temperature,
+        thresholds={"confidence": predictor.rule.confidence, "distance": predictor.rule.distance},
+    )  # fmt: skip
+
+
+@blueprint.get("/health")
+def health() -> flask.Response:
+    """The process answers."""
+    return flask.jsonify(status="alive")
+
+
+@blueprint.get("/ready")
+def ready() -> flask.Response:
+    """New requests are taken."""
+    if app().service.ending:
+        raise BusyError("The server ends.")
+    return flask.jsonify(status="ready")
+
+
+@blueprint.get("/metrics")
+def metrics() -> flask.Response:
+    """Counts and times for Prometheus."""
+    return flask.Response(generate_latest(app().metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+@blueprint.get("/openapi.json")
+def described() -> flask.Response:
+    """This API as OpenAPI 3.1."""
+    return flask.jsonify(openapi.document(app().settings.name, app().settings.limits))
+
+
+# --- KServe's Open Inference Protocol, version 2 --------------------------------------------------------
+
+
+@blueprint.get("/v2/health/live")
+def live() -> flask.Response:
+    """As `/health`."""
+    return flask.jsonify(live=True)
+
+
+@blueprint.get("/v2/health/ready")
+@blueprint.get("/v2/models/<name>/ready")
+def model_ready(name: str = "") -> flask.Response:
+    """As `/ready`."""
+    if name:
+        _require_model(name)
+    return ready()
+
+
+@blueprint.get("/v2/models/<name>")
+def metadata(name: str) -> flask.Response:
+    """Names, types and shapes of input and output."""
+    _require_model(name)
+    spec = app().service.predictor.spec
+    image = {"name": "image", "datatype": "UINT8", "shape": [-1, spec.image_size, spec.image_size, 3]}
+    output = {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(spec.class_names)]}
+    return flask.jsonify(name=name, platform="headstart", inputs=[image], outputs=[output])
+
+
+@blueprint.post("/v2/models/<name>/infer")
+def infer(name: str) -> flask.Response:
+    """Probabilities of images that are decoded and fitted already."""
+    _require_model(name)
+    body = flask.request.get_json()
+    answers = app().service.predict_squares(_squares(body))
+    data = [p for one in answers for p in one.probabilities.values()]
+    shape = [len(answers), len(app().service.predictor.spec.class_names)]
+    output = {"name": "probabilities", "datatype": "FP32", "shape": shape, "data": data}
+    named = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
+    return flask.jsonify({"model_name": name, "outputs": [output]} | named)
+
+
+def _squares(body: Any) -> np.ndarray:
+    """The (N, size, size, 3) uint8 tensor ``image`` of a request."""
+    size = app().service.predictor.spec.image_size
+    most = app().settings.limits.images
+    try:
+        (tensor,) = body["inputs"]
+        data = np.array(tensor["data"]).reshape(tensor["shape"])
+        fits = (tensor["name"], tensor["datatype"], *data.shape[1:]) == ("image", "UINT8", size, size, 3)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        fits = False
+    if (
+        not fits
+        or not 0 < len(data) <= most
+        or data.dtype.kind not in "iu"
+        or not (data >= 0).all() & (data < 256).all()
+    ):
+        allowed = f"one input `image`, UINT8, of the shape [1 to {most}, {size}, {size}, 3]"
+        raise InputError(sentence("This is no such tensor.", allowed=allowed))
+    return data.astype(np.uint8)
+
+
+def _require_model(name: str) -> None:
+    if name != app().settings.name:
+        flask.abort(404, f"There is one model here, and it is called {app().settings.name}.")

@@ -1,0 +1,159 @@
+"""The web application: a factory that takes its model and settings, so a test builds it with a small one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import flask
+from jinja2 import StrictUndefined
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from headstart.errors import HeadstartError
+from headstart.report.page import shown
+from headstart.serving import api, page, past
+from headstart.serving.history import History
+from headstart.serving.limits import Limits
+from headstart.serving.problems import KIND, Problem, problem
+from headstart.serving.service import Service
+from headstart.serving.uploads import Request
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is served.
+
+    Attributes:
+        name: of the model, as the page and the API call it.
+        limits: what requests may take.
+        report: the text of the run's report; empty where there is none.
+        images: folder that the paths of training images start from; None where they aren't there.
+        feedback: whether people may say what a picture shows; that keeps this one picture.
+        keep_images: whether all pictures are kept.
+    """
+
+    name: str
+    limits: Limits = field(default_factory=Limits)
+    report: str = ""
+    images: Path | None = None
+    feedback: bool = True
+    keep_images: bool = False
+
+
+class Metrics:
+    """What `/metrics` tells, one set for each application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "headstart_requests",
+            "Requests by endpoint and status.",
+            ("endpoint", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "headstart_request_seconds", "Seconds of a request.", ("endpoint",), registry=self.registry
+        )
+        self.decisions = Counter(
+            "headstart_decisions", "Answers by decision, `error` for what is no image.", ("decision",),
+            registry=self.registry,
+        )  # fmt: skip
+
+
+class App(flask.Flask):
+    """Flask, with what its views need."""
+
+    request_class = Request
+    # Everything is escaped, whatever a template's name ends with; what is missing is an error.
+    jinja_options = {  # noqa: RUF012 - as Flask has it
+        "autoescape": True,
+        "undefined": StrictUndefined,
+        "finalize": shown,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+    service: Service
+    settings: Settings
+    metrics: Metrics
+    history: History | None
+
+
+def create_app(service: Service, settings: Settings, history: History | None = None) -> App:
+    """Builds the application.
+
+    Args:
+        service: the model.
+        settings: see there.
+        history: where answers are noted; None: nowhere, and no one can correct them.
+    """
+    app = App("headstart.serving")
+    app.service, app.settings, app.metrics, app.history = service, settings, Metrics(), history
+    app.config |= {
+        "MAX_CONTENT_LENGTH": settings.limits.body,
+        "MAX_FORM_MEMORY_SIZE": settings.limits.body,
+    }
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(HeadstartError, lambda error: _answer(problem(error)))
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(RecursionError, _too_deep)
+    app.register_error_handler(SQLAlchemyError, _unnoted)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(page.blueprint)
+    if history:
+        app.register_blueprint(past.blueprint)
+    return app
+
+
+def _begin() -> flask.Response | None:
+    flask.g.begun = time.perf_counter()
+    if flask.request.method == "POST" and _foreign():
+        return _answer(Problem(HTTPStatus.FORBIDDEN, "Another page may not ask in its visitor's name."))
+    return None
+
+
+def _foreign() -> bool:
+    """Whether a browser says that another site's page sends this; programs say nothing of the kind."""
+    origin, site = (flask.request.headers.get(name) for name in ("Origin", "Sec-Fetch-Site"))
+    same = origin in (None, f"{flask.request.scheme}://{flask.request.host}", f"https://{flask.request.host}")
+    return not same or site not in (None, "same-origin", "none")
+
+
+def _end(response: flask.Response) -> flask.Response:
+    metrics = flask.current_app.metrics  # type: ignore[attr-defined]
+    endpoint = flask.request.endpoint or "none"
+    metrics.requests.labels(endpoint, response.status_code).inc()
+    metrics.seconds.labels(endpoint).observe(time.perf_counter() - flask.g.begun)
+    return response
+
+
+def _http(error: HTTPException) -> flask.Response:
+    status = HTTPStatus(error.code or 500)
+    response = _answer(Problem(status, str(error.description)))
+    if error.get_response().headers.get("Allow"):
+        response.headers["Allow"] = error.get_response().headers["Allow"]
+    return response
+
+
+def _too_deep(_: RecursionError) -> flask.Response:
+    return _answer(Problem(HTTPStatus.BAD_REQUEST, "This JSON is nested too deeply."))
+
+
+def _unnoted(error: SQLAlchemyError) -> flask.Response:
+    """An answer that cannot be noted is not given."""
+    flask.current_app.logger.error("history: %s", str(error).splitlines()[0])
+    text = "The history cannot be reached, so nothing was answered; try again in a moment."
+    return _answer(Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, 5))
+
+
+def _answer(found: Problem) -> flask.Response:
+    """A page for people, problem details for programs."""
+    if flask.request.blueprint in ("page", "past") or "text/html" in flask.request.accept_mimetypes.values():
+        text, kind = page.problem(found), "text/html"
+    else:
+        text, kind = found.text(), KIND
+    return flask.Response(text, int(found.status), found.headers, content_type=kind)

@@ -1,0 +1,205 @@
+"""The gate in front of the application: it reads a request under a size and a deadline, or refuses it.
+
+A WSGI application reads a body as slowly as it is sent, and a thread waits. So this reads it first, as ASGI,
+where waiting costs no thread; the application finds it complete. Who may not ask, and what is too much, is
+refused before it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from headstart.serving.access import Access
+from headstart.serving.limits import Limits
+from headstart.serving.problems import KIND, Problem
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+ALWAYS = ("/health", "/ready")
+"""Are answered to anybody, however much there is to do."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+"""On every answer, those of the gate included."""
+
+BUSY = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at once; try again in a moment.", 1)
+log = logging.getLogger("headstart.serving")
+
+
+class Gate:
+    """An ASGI application around another one.
+
+    Args:
+        inner: the application; it gets each request whole.
+        limits, access: see there.
+        end: called once when the server ends, after the last request.
+    """
+
+    def __init__(
+        self,
+        inner: Application,
+        limits: Limits,
+        access: Access | None = None,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.inner, self.limits, self.access, self.end = inner, limits, access or Access(), end
+        self.reading = self.held = self.open = 0  # requests, their bytes, and requests with the application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        answer = _dressed(send, self.limits.deadline)
+        always = scope["path"] in ALWAYS and scope["method"] in ("GET", "HEAD")
+        most = 0 if always else self.limits.body
+        if refused := self._refused(scope, most, always):
+            await _refuse(answer, refused)
+            return
+        body = await self._read(receive, most)
+        if isinstance(body, Problem):
+            await _refuse(answer, body)
+        elif body is None:
+            return  # the client has gone
+        elif self.open >= self.limits.requests and not always:
+            await _refuse(answer, BUSY)
+        else:
+            self.open += not always
+            try:
+                await self._let_in(scope, body, receive, answer)
+            finally:
+                self.open -= not always
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The server's beginning and end (ASGI lifespan)."""
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await asyncio.get_running_loop().run_in_executor(None, self.end)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _refused(self, scope: Message, most: int, always: bool) -> Problem | None:
+        """Why a request isn't even read."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if not always and (refused := self.access.refusal(headers)):
+            return refused
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            return _too_large(most)
+        if not scope["query_string"].isascii():
+            return Problem(HTTPStatus.BAD_REQUEST, "The address is not percent-encoded.")
+        return BUSY if self.reading >= self.limits.readers and not always else None
+
+    async def _read(self, receive: Receive, most: int) -> bytes | Problem | None:
+        """All of a request, why it is refused, or None where the client has gone."""
+        self.reading += 1
+        try:
+            return await asyncio.wait_for(self._body(receive, most), self.limits.reading)
+        except TimeoutError:
+            seconds = f"{self.limits.reading:g} s"
+            return Problem(HTTPStatus.REQUEST_TIMEOUT, f"The request took longer than {seconds}.")
+        finally:
+            self.reading -= 1
+
+    async def _body(self, receive: Receive, most: int) -> bytes | Problem | None:
+        parts, size = [], 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self.held += len(parts[-1])
+                if size > most:
+                    return _too_large(most)
+                if self.held > self.limits.held:
+                    return BUSY
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+        finally:
+            self.held -= size
+
+    async def _let_in(self, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
+        """An error of the application is an answer like every other."""
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.inner(_whole(scope, body), _replay(body, receive), noted)
+        except Exception:
+            log.exception("%s %s", scope["method"], ascii(scope["path"]))
+            if not started:
+                text = "Something went wrong here; the server's log says what."
+                await _refuse(send, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text))
+
+
+def _too_large(most: int) -> Problem:
+    text = f"The request is too large; {most / 1e6:g} MB are allowed."
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+
+
+def _whole(scope: Message, body: bytes) -> Message:
+    """The request with the length that it has: one that came in chunks said none."""
+    own = (b"content-length", b"transfer-encoding")
+    headers = [pair for pair in scope["headers"] if pair[0] not in own]
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, and then whatever comes, which is that the client goes."""
+    held = [body]
+
+    async def again() -> Message:
+        if held:
+            return {"type": "http.request", "body": held.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _dressed(send: Send, seconds: float) -> Send:
+    """Adds the headers that every answer has; the rest for somebody who doesn't take it goes nowhere."""
+    own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+    gone = False
+
+    async def dressed(message: Message) -> None:
+        nonlocal gone
+        if gone:
+            return
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in given)]
+        try:
+            await asyncio.wait_for(send(message), seconds)
+        except TimeoutError:
+            gone = True
+
+    return dressed
+
+
+async def _refuse(send: Send, problem: Problem) -> None:
+    text = problem.text().encode()
+    headers = {"content-type": KIND, "content-length": str(len(text)), "connection": "close"}
+    pairs = [(name.lower().encode(), value.encode()) for name, value in (headers | problem.headers).items()]
+    await send({"type": "http.response.start", "status": int(problem.status), "headers": pairs})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

@@ -1,0 +1,212 @@
+"""What was answered, and what people said of it: in SQLite, or in PostgreSQL by its URL.
+
+An answer is noted before it is given, in one transaction a request: whoever got one finds it here, once, even
+if the server was killed a moment later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, create_engine, delete, event, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from headstart.data import images
+from headstart.errors import ImageError, InputError, printable, sentence
+from headstart.inference.predictor import Prediction
+from headstart.serving.service import Upload, decoding
+from headstart.serving.tables import Answer, Picture
+
+SWEEP = 3600  # seconds after which old answers are looked for again
+PAGE = 50  # rows of a page
+log = logging.getLogger("headstart.serving")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which answers: of a decision (`error` for none), a class, a part of a name; only corrected ones."""
+
+    decision: str = ""
+    label: str = ""
+    name: str = ""
+    corrected: bool = False
+
+
+class History:
+    """The database.
+
+    Args:
+        url: as SQLAlchemy takes it, ``postgresql+psycopg://…``; see `url_of` for SQLite's.
+        days: 0 to 36,500; answers are forgotten after so many, with their pictures; 0 keeps all. Corrections
+            stay.
+
+    Raises:
+        InputError: there is no such database, or it cannot be reached.
+    """
+
+    def __init__(self, url: str | URL, days: int = 0) -> None:
+        self.days, self.swept = days, 0.0
+        try:
+            self.engine = _engine(url)
+            with self.engine.begin() as connection:
+                _migrate(connection)
+        except (SQLAlchemyError, CommandError, ImportError, ValueError) as error:
+            reason = printable((str(error).splitlines() or [type(error).__name__])[0])
+            raise InputError(
+                sentence(
+                    f"The history cannot be opened: {reason}.",
+                    allowed="a file for SQLite, or a URL such as postgresql+psycopg://user@host/name",
+                    received=str(url).rpartition("@")[2],  # without a password
+                    remedy="Change --history.",
+                )
+            ) from None
+        self.forget()
+
+    def add(self, model: str, sent: Sequence[Upload], answers: Sequence[Prediction]) -> list[str]:
+        """Notes answers of a model, and returns what each is called."""
+        at = _now()
+        rows = [
+            {
+                "id": uuid.uuid4().hex, "at": at, "model": model,
+                "sha256": hashlib.sha256(content).hexdigest(), "name": printable(name), "label": one.label,
+                "confidence": one.confidence, "decision": one.decision, "distance": one.distance,
+                "error": printable(one.error),
+            }
+            for (name, content), one in zip(sent, answers, strict=True)
+        ]  # fmt: skip
+        with self.engine.begin() as connection:
+            connection.execute(insert(Answer), rows)
+        if time.monotonic() - self.swept > SWEEP:
+            try:
+                self.forget()
+            except SQLAlchemyError:  # what was noted is noted; it is tried again
+                log.exception("Old answers could not be forgotten.")
+        return [str(row["id"]) for row in rows]
+
+    def correct(self, name: str, label: str) -> str:
+        """Notes what the picture of an answer shows; returns its SHA-256, empty for no such answer."""
+        change = update(Answer).where(Answer.id == name).values(correction=label, corrected_at=_now())
+        with self.engine.begin() as connection:
+            connection.execute(change)
+            return connection.scalar(select(Answer.sha256).where(Answer.id == name)) or ""
+
+    def keep(self, content: bytes) -> None:
+        """Keeps the pixels of a picture, once; what is none is passed over."""
+        try:
+            row = {"sha256": hashlib.sha256(content).hexdigest(), "at": _now(), "content": _as_png(content)}
+        except ImageError:
+            return
+        with suppress(IntegrityError), self.engine.begin() as connection:  # it is there
+            connection.execute(insert(Picture), row)
+
+    def picture(self, sha256: str) -> bytes | None:
+        """A PNG that was kept."""
+        with self.engine.connect() as connection:
+            return connection.scalar(select(Picture.content).where(Picture.sha256 == sha256))
+
+    def count(self, wanted: Wanted) -> int:
+        """How many answers are wanted."""
+        with self.engine.connect() as connection:
+            return connection.scalar(_of(select(func.count()).select_from(Answer), wanted)) or 0
+
+    def page(self, wanted: Wanted, number: int) -> list[Answer]:
+        """Those of a page, the newest first; pages count from 1."""
+        asked = _of(select(Answer), wanted).order_by(Answer.at.desc(), Answer.id)
+        with Session(self.engine) as session:
+            return list(session.scalars(asked.limit(PAGE).offset(PAGE * (number - 1))))
+
+    def every(self, wanted: Wanted) -> Iterator[Answer]:
+        """All of them, in the order of time."""
+        asked = _of(select(Answer), wanted).order_by(Answer.at, Answer.id)
+        with Session(self.engine) as session:
+            yield from session.scalars(asked.execution_options(yield_per=1000))
+
+    def forget(self) -> None:
+        """Removes what is older than it may be."""
+        self.swept = time.monotonic()
+        if not self.days:
+            return
+        oldest = _iso(datetime.now(UTC) - timedelta(days=self.days))
+        with self.engine.begin() as connection:
+            connection.execute(delete(Answer).where(Answer.at < oldest, Answer.correction.is_(None)))
+            named = select(Answer.sha256)
+            connection.execute(delete(Picture).where(Picture.at < oldest, Picture.sha256.not_in(named)))
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self.engine.dispose()
+
+
+def url_of(place: str) -> str | URL:
+    """A URL as it is, and a file as SQLite's."""
+    return place if "://" in place else URL.create("sqlite", database=str(Path(place).absolute()))
+
+
+def _of(asked: Any, wanted: Wanted) -> Any:
+    if wanted.decision:
+        asked = asked.where(Answer.decision == ("" if wanted.decision == "error" else wanted.decision))
+    if wanted.label:
+        asked = asked.where(or_(Answer.label == wanted.label, Answer.correction == wanted.label))
+    if wanted.name:
+        asked = asked.where(Answer.name.icontains(wanted.name, autoescape=True))
+    if wanted.corrected:
+        asked = asked.where(Answer.correction.is_not(None))
+    return asked
+
+
+def _engine(url: str | URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _several_at_once)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _several_at_once(connection: Any, _: object) -> None:
+    """SQLite lets others read while one writes (WAL), and waits for its turn instead of giving up.
+
+    Python's module would begin transactions by itself, and tables outside of any; SQLAlchemy shall.
+    """
+    connection.isolation_level = None
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _migrate(connection: Any) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    place = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", place.replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _as_png(content: bytes) -> bytes:
+    from PIL import Image
+
+    encoded = BytesIO()
+    with decoding():
+        Image.fromarray(images.decode(content)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _now() -> str:
+    return _iso(datetime.now(UTC))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

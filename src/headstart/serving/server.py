@@ -1,0 +1,187 @@
+"""Starts the server: granian accepts connections; one worker process, which comes back by itself, answers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+
+from headstart.errors import InputError, sentence
+from headstart.inference import bundle
+from headstart.inference.predictor import Predictor
+from headstart.rundir import RunDir
+from headstart.serving.access import Access
+from headstart.serving.history import History, url_of
+from headstart.serving.limits import Limits
+from headstart.serving.service import Service, require_golden
+
+HISTORY = "served.sqlite3"
+LARGEST, LONGEST, MOST_DAYS = 1e9, 600, 36_500  # bytes, seconds, days
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is served, and where.
+
+    Attributes:
+        run: a run directory, or a bundle.
+        engine: another one than that of the training; empty for that one.
+        called, port: the address as it was given.
+        token: SHA-256 of the token in hexadecimal digits; empty for none.
+        names: others by which the server may be called, as behind a reverse proxy.
+        limits: of requests.
+        history: where answers are noted, a URL or a file; `none` for nowhere; empty for a file in the run.
+        keep_days: answers are forgotten after so many; 0 keeps them.
+        feedback, keep_images: see `app.Settings`.
+        host: the address as a number.
+    """
+
+    run: Path
+    engine: str = ""
+    called: str = "127.0.0.1"
+    port: int = 8000
+    token: str = ""
+    names: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    history: str = ""
+    keep_days: int = 0
+    feedback: bool = True
+    keep_images: bool = False
+    host: str = ""
+
+    @property
+    def noted(self) -> str | URL:
+        """The URL of the history; empty for none, as for a bundle alone, beside which nothing may lie."""
+        if self.history:
+            return "" if self.history == "none" else url_of(self.history)
+        return url_of(str(self.run.resolve() / HISTORY)) if self.model != self.run else ""
+
+    @property
+    def url(self) -> str:
+        """The address as one types it."""
+        return f"http://{f'[{self.called}]' if ':' in self.called else self.called}:{self.port}"
+
+    @property
+    def model(self) -> Path:
+        """The bundle's folder."""
+        return RunDir(self.run).model if RunDir(self.run).model.is_dir() else self.run
+
+
+def checked(place: Place) -> Place:
+    """The same with the address and port that will be listened on, if it can be served there.
+
+    Raises:
+        InputError: no model, a history that cannot be opened, limits that allow nothing, a port that is
+            taken, or an address beyond this machine without a token.
+        GateError: the model answers otherwise here than where it was trained.
+    """
+    place = replace(place, **_address(place))
+    _require_token(place)
+    _require_sense(place)
+    require_golden(_predictor(place))
+    if place.noted:
+        History(place.noted, place.keep_days).close()
+    return place
+
+
+def serve(place: Place) -> None:
+    """Serves until a signal asks for the end; requests under way are answered first."""
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces, Loops
+    from granian.http import HTTP1Settings
+
+    limits = place.limits
+    multiprocessing.set_start_method("spawn", force=True)  # OpenMP's threads don't survive a fork
+    Granian(
+        "headstart", place.host, place.port,
+        interface=Interfaces.ASGI, workers=1, respawn_failed_workers=True, respawn_interval=0.2,
+        http=HTTPModes.http1, websockets=False, loop=Loops.asyncio, log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=int(1000 * limits.reading)),
+        workers_kill_timeout=int(limits.reading + limits.deadline) + 5,
+    ).serve(target_loader=partial(application, place), wrap_loader=False)  # fmt: skip
+
+
+def application(place: Place) -> Any:
+    """What a worker process runs: the gate, and Flask behind it."""
+    from a2wsgi import WSGIMiddleware
+
+    from headstart.serving.app import create_app
+    from headstart.serving.gate import Gate
+
+    limits = place.limits
+    service = Service(_predictor(place), limits.requests * limits.images, limits.deadline)
+    history = History(place.noted, place.keep_days) if place.noted else None
+    app: Any = create_app(service, settings(place), history)
+    inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
+    access = Access(frozenset(name.lower() for name in (place.called, *place.names)), place.token)
+    return Gate(inner, limits, access, service.end)
+
+
+def _predictor(place: Place) -> Predictor:
+    return Predictor(bundle.load(place.model), place.engine)
+
+
+def settings(place: Place) -> Any:
+    """Of the application."""
+    from headstart.data import manifest
+    from headstart.serving.app import Settings
+
+    run = RunDir(place.run)
+    return Settings(
+        name=place.run.name,
+        limits=place.limits,
+        report=run.report.read_text(encoding="utf-8") if run.report.exists() else "",
+        images=manifest.load(run.manifest).root if run.manifest.exists() else None,
+        feedback=place.feedback,
+        keep_images=place.keep_images,
+    )
+
+
+def _require_token(place: Place) -> None:
+    if not ip_address(place.host).is_loopback and not place.token:
+        raise InputError(
+            sentence(
+                "Others could reach this address, and nobody would have to show a token.",
+                allowed="127.0.0.1, or another address with a token",
+                received=place.called,
+                remedy="Put a long random text into HEADSTART_TOKEN, or leave --host out.",
+            )
+        )
+
+
+def _require_sense(place: Place) -> None:
+    if not (0 < place.limits.body <= LARGEST and 0 < place.limits.deadline <= LONGEST):
+        raise InputError(
+            sentence(
+                "Within these limits nothing could be answered, or no end would come.",
+                allowed=f"--max-mb up to {LARGEST / 1e6:g}, --deadline up to {LONGEST}, both above 0",
+            )
+        )
+    if not 0 <= place.keep_days <= MOST_DAYS:
+        allowed = f"0 to {MOST_DAYS}; 0 keeps all"
+        raise InputError(sentence("--keep-days cannot be that.", allowed=allowed, received=place.keep_days))
+
+
+def _address(place: Place) -> dict[str, Any]:
+    """The host as a number, and the port, or one that is free where it is 0."""
+    try:
+        family, *_, known = socket.getaddrinfo(place.called, None, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((known[0], place.port, *known[2:]))
+            host, port = tried.getsockname()[:2]
+            return {"host": host, "port": port}
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InputError(
+            sentence(
+                f"The server cannot listen there: {getattr(error, 'strerror', None) or error}.",
+                received=f"{place.called}:{place.port}",
+                remedy="Choose another --host or --port, or end the program that has this one.",
+            )
+        ) from None

@@ -1,0 +1,226 @@
+"""The model behind a bounded queue: requests decode on their own threads, one thread computes.
+
+A network that keeps all cores busy gains nothing by waiting for company: what is queued is taken at once, as
+many images as the engine's batch holds. Whatever waited longer than its deadline is not computed any more.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from headstart.engines import TOLERANCE, threads
+from headstart.engines import row as engine_row
+from headstart.errors import GateError, HeadstartError, ImageError, sentence
+from headstart.evaluation.explain import Explainer, Explanation
+from headstart.inference.predictor import Prediction, Predictor
+
+T = TypeVar("T")
+Upload = tuple[str, bytes]
+"""A picture that came: its name, as it was given or empty, and its bytes."""
+
+
+LATE = "The answer took longer than the server waits; try again in a moment."
+_DECODERS = threading.BoundedSemaphore(threads())
+
+
+class BusyError(HeadstartError):
+    """The queue is full, or the server ends; nothing was computed."""
+
+
+class LateError(HeadstartError):
+    """The deadline went by before the answer was there."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An image to be answered, or other work for the engine's thread, and who waits for it until when."""
+
+    until: float
+    answer: Future[Any]
+    square: np.ndarray | None = None
+    work: Callable[[], object] | None = None
+
+
+class Looked(NamedTuple):
+    """An answer, and the (size, size, 3) uint8 square that the network saw; None where it is no image."""
+
+    said: Prediction
+    square: np.ndarray | None
+
+
+class Service:
+    """Answers many requests at once with one model.
+
+    Args:
+        predictor: the model.
+        room: images that may wait.
+        deadline: seconds after which a request is given up.
+    """
+
+    def __init__(self, predictor: Predictor, room: int = 256, deadline: float = 30.0) -> None:
+        self.predictor, self.room, self.deadline = predictor, room, deadline
+        self.batch = max(1, predictor.engine.batch // predictor.spec.views)
+        self.jobs: queue.Queue[_Job | None] = queue.Queue()
+        self.ending = False
+        self.thread = threading.Thread(target=self._compute, name="engine", daemon=True)
+        self.thread.start()
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Opened when it is first asked: it holds the network a second time."""
+        return Explainer(self.predictor)
+
+    @property
+    def waiting(self) -> int:
+        """Images in the queue, about."""
+        return self.jobs.qsize()
+
+    def look(self, uploads: Sequence[Upload]) -> list[Looked]:
+        """Answers in the order of the uploads; what is no image is an answer with an error.
+
+        Raises:
+            BusyError: there is no room for them.
+            LateError: it took too long.
+        """
+        until = time.monotonic() + self.deadline
+        squares = [self._decoded(content, until) for _, content in uploads]
+        asked = iter(self._ask([one for one in squares if not isinstance(one, ImageError)], until))
+        return [
+            Looked(Prediction(name, "", 0.0, {}, error=str(square)), None)
+            if isinstance(square, ImageError)
+            else Looked(replace(_result(next(asked), until), path=name), square)
+            for (name, _), square in zip(uploads, squares, strict=True)
+        ]
+
+    def predict(self, uploads: Sequence[Upload]) -> list[Prediction]:
+        """As `look`, the answers alone."""
+        return [one.said for one in self.look(uploads)]
+
+    def predict_squares(self, squares: Iterable[np.ndarray]) -> list[Prediction]:
+        """As `predict`, for (size, size, 3) uint8 images that are decoded and fitted."""
+        until = time.monotonic() + self.deadline
+        return [_result(answer, until) for answer in self._ask(squares, until)]
+
+    def explain(self, upload: Upload, classes: Sequence[str] = (), k: int = 5) -> Explanation:
+        """As `Explainer.explain`; raises what `predict` raises, and ImageError."""
+        name, content = upload
+        until = time.monotonic() + self.deadline
+        square = self._decoded(content, until)
+        if isinstance(square, ImageError):
+            raise square
+        answer: Future[Explanation] = Future()
+        self._put(_Job(until, answer, work=lambda: self.explainer.explain(square, classes, k)))
+        found = _result(answer, until)
+        return replace(found, prediction=replace(found.prediction, path=name))
+
+    def end(self) -> None:
+        """Takes no more, answers what is waiting, and ends."""
+        self.ending = True
+        self.jobs.put(None)
+        self.thread.join(self.deadline)
+
+    def _decoded(self, content: bytes, until: float) -> np.ndarray | ImageError:
+        with decoding(until - time.monotonic()):
+            try:
+                return self.predictor.square(content)
+            except ImageError as error:
+                return error
+
+    def _ask(self, squares: Iterable[np.ndarray], until: float) -> list[Future[Prediction]]:
+        jobs = [_Job(until, Future(), square) for square in squares]
+        for job in jobs:
+            self._put(job)
+        return [job.answer for job in jobs]
+
+    def _put(self, job: _Job) -> None:
+        if self.ending or self.waiting >= self.room:  # others may be quicker; then a few more than that wait
+            raise BusyError("The server has more to do than it can; try again in a moment.")
+        self.jobs.put(job)
+
+    def _compute(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            jobs = [job]
+            while len(jobs) < self.batch and not self.jobs.empty():
+                if (following := self.jobs.get()) is None:
+                    self.jobs.put(None)  # the end, after these
+                    break
+                jobs.append(following)
+            self._answer([one for one in jobs if time.monotonic() < one.until])
+
+    def _answer(self, jobs: Sequence[_Job]) -> None:
+        images = [job for job in jobs if job.square is not None]
+        squares = [job.square for job in images if job.square is not None]
+        if squares:
+            _settle([job.answer for job in images], lambda: self.predictor.answers(squares))
+        for job in jobs:
+            if job.work:
+                _settle([job.answer], partial(_alone, job.work))
+
+
+@contextmanager
+def decoding(seconds: float = 60.0) -> Iterator[None]:
+    """Waits for its turn: a large picture takes hundreds of megabytes, so only one a core is decoded.
+
+    Raises:
+        LateError: it wasn't its turn in time.
+    """
+    if not _DECODERS.acquire(timeout=max(0.0, seconds)):
+        raise LateError(LATE)
+    try:
+        yield
+    finally:
+        _DECODERS.release()
+
+
+def _alone(work: Callable[[], object]) -> list[object]:
+    return [work()]
+
+
+def _settle(answers: Sequence[Future[Any]], compute: Callable[[], Sequence[object]]) -> None:
+    """Hands out results; an error is raised again in the threads that wait, and the engine's goes on."""
+    try:
+        found = compute()
+    except Exception as error:  # noqa: BLE001 - see above
+        for answer in answers:
+            answer.set_exception(error)
+    else:
+        for answer, result in zip(answers, found, strict=True):
+            answer.set_result(result)
+
+
+def _result(answer: Future[T], until: float) -> T:
+    try:
+        return answer.result(max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        raise LateError(LATE) from None
+
+
+def require_golden(predictor: Predictor) -> None:
+    """Asks the images in the bundle whose answers are known, as every machine must give them again.
+
+    Raises:
+        GateError: an answer differs by more than the parity table allows.
+    """
+    golden, row = predictor.bundle.golden(), engine_row(predictor.engine_name)
+    names = predictor.spec.class_names
+    found = np.array([[one.probabilities[n] for n in names] for one in predictor.predict(golden.images)])
+    difference = float(np.abs(found - np.array(golden.probabilities)).max(initial=0.0))
+    if difference > TOLERANCE[row.precision]:
+        raise GateError(
+            sentence(
+                "The model answers otherwise here than where it was trained.",
+                allowed=f"probabilities that differ by {TOLERANCE[row.precision]:g} at most",
+                received=round(difference, 6),
+                remedy="Try another --engine; `headstart doctor` says which work.",
+            )
+        )

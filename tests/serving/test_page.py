@@ -1,0 +1,182 @@
+"""The page, in Debian's Chromium against a real server, and without scripts."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import pytest
+from tests import models
+from tests.report.browser import HOSTILE, PHONE, chromium, needs_chromium, violations
+from tests.serving.test_server import served
+
+PICTURES = {f"picture {i}.png": models.picture(i, 60 + i, 50) for i in range(3)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(model, tmp_path_factory):
+    history = tmp_path_factory.mktemp("history") / "served.sqlite3"
+    with served(model, "--max-mb", "1", "--history", str(history)) as (port, _):
+        yield f"http://localhost:{port}/"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in PICTURES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").write_bytes(b"hello")
+    (tmp_path / "huge.png").write_bytes(bytes(1_000_001))
+    return tmp_path
+
+
+def opened(browser: Any, address: str, **settings: Any) -> Any:
+    page = browser.new_context(**settings).new_page()
+    page.set_default_timeout(10_000)
+    page.said = []
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("console", lambda line: page.said.append(line.text) if line.type == "error" else None)
+    page.goto(address)
+    return page
+
+
+def choose(page: Any, *files: Any) -> None:
+    before = page.locator(".answer").count()
+    page.set_input_files("#file", [str(file) for file in files])
+    page.wait_for_function(
+        "n => document.querySelectorAll('.answer:not(.waiting)').length == n", arg=before + len(files)
+    )
+
+
+WINDOWS = pytest.mark.parametrize(
+    "settings", [{}, {"viewport": PHONE, "color_scheme": "dark"}], ids=["desktop", "phone"]
+)
+
+
+@needs_chromium
+@WINDOWS
+def test_pictures_get_answers_reasons_and_neighbours(browser, address, folder, predictor, settings):
+    page = opened(browser, address, **settings)
+
+    choose(page, *(folder / name for name in PICTURES))
+
+    expected = [one.label for one in predictor.predict(PICTURES.values())]
+    assert page.locator(".answer h2").all_inner_texts() == expected
+    assert page.locator("#progress").inner_text() == "3 of 3 answered"
+    assert page.locator(".bars").first.locator("li").count() == 3
+    page.locator(".why").first.click()
+    page.wait_for_selector(".explained")
+    assert page.locator(".near li").count() == 4
+    page.get_by_text("Wrong?").last.click()
+    right = page.locator(".wrong button").last.inner_text()
+    page.locator(".wrong button").last.click()
+    page.wait_for_selector(".corrected")
+    assert page.locator(".corrected").inner_text() == f"Noted: it is {right}. Thank you."
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("link", name="History").click()
+    page.get_by_label("corrected only").check()
+    page.get_by_text("Show", exact=True).click()
+    assert [cell.inner_text() for cell in page.locator("tbody tr").first.locator("td").all()][-1] == right
+    assert page.said == []
+
+
+@needs_chromium
+@WINDOWS
+def test_nothing_is_in_anybody_s_way(browser, address, folder, settings):
+    """By axe-core, which the page's policy wouldn't let in."""
+    page = opened(browser, address, bypass_csp=True, **settings)
+    choose(page, folder / "picture 0.png", folder / "notes.txt")
+    page.locator(".why").first.click()
+    page.wait_for_selector(".explained")
+
+    page.get_by_text("Wrong?").click()
+
+    assert violations(page) == []
+    for other in ("api", "history"):
+        page.goto(address + other)
+        assert violations(page) == [], other
+
+
+@needs_chromium
+def test_what_goes_wrong_is_shown_where_the_answer_would_be(browser, model, folder):
+    with served(model, "--max-mb", "1") as (port, _):
+        page = opened(browser, f"http://localhost:{port}/")
+        choose(page, folder / "notes.txt", folder / "huge.png", folder / "picture 0.png")
+        told = page.locator(".answer.error .decision").all_inner_texts()
+        assert "not an image" in told[0]
+        assert told[1] == "This file is too large: 1 MB are allowed."
+        assert page.locator(".answer h2").last.inner_text() != "No answer"
+    choose(page, folder / "picture 1.png")  # the server has gone
+    assert "The connection was lost" in page.locator(".answer .decision").first.inner_text()
+
+
+@needs_chromium
+def test_it_is_of_use_by_keyboard_and_by_paste(browser, address):
+    page = opened(browser, address)
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reached = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    assert reached == ["model", "History", "API", "file"]
+    page.evaluate(
+        """bytes => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
+            dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
+        }""",
+        list(PICTURES["picture 0.png"]),
+    )
+    page.wait_for_selector(".answer:not(.waiting)")
+    assert page.locator(".file").inner_text() == "pasted.png"
+
+
+@needs_chromium
+def test_without_scripts_a_form_does_it(browser, address, folder):
+    page = opened(browser, address, java_script_enabled=False)
+
+    page.set_input_files("#file", str(folder / "picture 0.png"))
+    page.locator("#ask button").click()
+
+    assert page.locator(".answer h2").count() == 1
+    assert page.locator(".why").is_hidden()
+
+
+def test_names_are_never_obeyed(client):
+    for name in HOSTILE:
+        sent = name.replace('"', "%22")  # as browsers do
+        head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{sent}"\r\n\r\n'.encode()
+        body = head + PICTURES["picture 0.png"] + b"\r\n--x--\r\n"
+
+        found = client.post("/", data=body, content_type="multipart/form-data; boundary=x")
+
+        assert html.unescape(re.search('<p class="file">(.*)</p>', found.text)[1]) == name
+        assert "<script>alert" not in found.text
+        assert "<img src=x" not in found.text
+
+
+def test_the_api_can_be_read_and_the_report_is_kept_apart(client_with):
+    client = client_with(report="<p>the report</p>")
+
+    assert "POST /v1/predict" in client.get("/api").text
+    report = client.get("/report")
+    assert report.text == "<p>the report</p>"
+    assert report.headers["Content-Security-Policy"].startswith("sandbox")
+    assert client_with().get("/report").status_code == 404
+
+
+def test_the_document_is_openapi_and_names_every_path(client):
+    document = client.get("/openapi.json").json
+    paths = {str(rule).replace("<", "{").replace(">", "}") for rule in client.application.url_map.iter_rules()
+             if rule.endpoint.startswith("api.")}  # fmt: skip
+
+    assert document["openapi"] == "3.1.0"
+    assert document["paths"].keys() == paths

@@ -1,0 +1,163 @@
+"""Answers are noted, can be corrected by people and programs, looked through and taken along."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+
+import pytest
+from tests import models
+from tests.report.browser import HOSTILE
+
+from headstart.serving.app import Settings, create_app
+from headstart.serving.history import History, Wanted, url_of
+
+PICTURE = models.picture(3)
+
+
+@pytest.fixture
+def history(tmp_path):
+    made = History(url_of(str(tmp_path / "served.sqlite3")))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def noted(service, history):
+    """Settings → a client of an application that notes."""
+    return lambda **changes: create_app(service, Settings("animals", **changes), history).test_client()
+
+
+def asked(client, *names, where="/v1/predict", **headers):
+    files = {"file": [(io.BytesIO(PICTURE if name.endswith("png") else b"hello"), name) for name in names]}
+    return client.post(where, data=files, headers=headers)
+
+
+def test_every_answer_is_noted_once_and_named(noted, history):
+    found = asked(noted(), "a.png", "b.txt")
+
+    rows = {row.id: row for row in history.every(Wanted())}
+    first, second = (rows[name] for name in found.headers["X-Answer-Ids"].split(","))
+    assert (first.name, first.label) == ("a.png", found.json[0]["label"])
+    assert first.confidence == pytest.approx(found.json[0]["confidence"], abs=1e-6)
+    assert first.sha256 == hashlib.sha256(PICTURE).hexdigest()
+    assert (second.name, second.error) == ("b.txt", found.json[1]["error"])
+    assert len(rows) == 2
+    assert history.picture(first.sha256) is None
+
+
+def test_a_program_corrects_and_the_picture_is_kept(noted, history):
+    client = noted()
+    name = asked(client, "a.png").headers["X-Answer-Ids"]
+    image = base64.b64encode(PICTURE).decode()
+
+    assert (
+        client.post("/v1/feedback", json={"id": name, "label": "dög", "image": image}).json["label"] == "dög"
+    )
+
+    (row,) = history.every(Wanted(corrected=True))
+    assert row.correction == "dög"
+    kept = client.get(f"/history/pictures/{row.sha256}.png")
+    assert kept.content_type == "image/png"
+    other = base64.b64encode(models.picture(9)).decode()
+    for wrong, status in (
+        ({"id": name, "label": "dog"}, 400),
+        ({"id": "x", "label": "cat"}, 404),
+        ({"id": "\ud800", "label": "cat"}, 404),
+        ({"id": "0" * 32, "label": "cat"}, 404),
+        ([], 400),
+        ({"id": name, "label": "cat", "image": "!"}, 400),
+        ({"id": name, "label": "cat", "image": other}, 400),  # another picture than that answer's
+    ):
+        assert client.post("/v1/feedback", json=wrong).status_code == status
+    assert history.picture(hashlib.sha256(models.picture(9)).hexdigest()) is None
+
+
+def test_a_person_corrects_on_the_page(noted, history):
+    client = noted()
+    page = asked(client, "a.png", where="/", X_Part="1").text
+    (row,) = history.every(Wanted())
+    other = next(name for name in models.SPEC.class_names if name != row.label)
+
+    assert f'value="{row.id}"' in page
+    assert f'<button name="label" value="{other}">' in page
+    form = {"id": row.id, "label": other, "file": (io.BytesIO(PICTURE), "a.png")}
+    said = client.post("/feedback", data=form, headers={"X-Part": "1"}).text
+
+    assert f"it is <strong>{other}</strong>" in said
+    assert next(history.every(Wanted())).correction == other
+    assert history.picture(row.sha256)
+
+
+def test_corrections_can_be_switched_off(noted, client):
+    without = noted(feedback=False)
+    name = asked(without, "a.png").headers["X-Answer-Ids"]
+
+    assert "Wrong?" not in asked(without, "a.png", where="/").text
+    assert without.post("/v1/feedback", json={"id": name, "label": "cat"}).status_code == 403
+    assert client.post("/v1/feedback", json={"id": name, "label": "cat"}).status_code == 403
+    assert client.get("/history").status_code == 404  # no history at all
+    assert "nothing that is sent here is kept" in client.get("/").text
+
+
+def test_all_pictures_are_kept_where_that_was_asked_for_and_said(noted, history):
+    client = noted(keep_images=True)
+    asked(client, "a.png")
+
+    assert history.picture(hashlib.sha256(PICTURE).hexdigest())
+    assert "Pictures that are sent here are kept" in client.get("/").text
+
+
+def test_the_history_can_be_looked_through_and_taken_along(noted):
+    client = noted()
+    asked(client, "a.png", "=1+1.png", "b.txt", *(f"{name}.png" for name in HOSTILE))
+
+    page = client.get("/history").text
+    assert "9 answers." in page
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    only = client.get("/history?decision=error").text
+    assert "1 answer." in only
+    assert "b.txt" in only
+    table = list(csv.DictReader(io.StringIO(client.get("/history/answers.csv", buffered=True).text)))
+    assert {"a.png", "'=1+1.png", "b.txt"} <= {row["name"] for row in table}
+    only = client.get("/history/answers.csv?name=1%2B1", buffered=True)
+    assert len(only.text.splitlines()) == 2
+    assert only.headers["Content-Disposition"] == "attachment; filename=animals.csv"
+    assert only.content_length == len(only.data)
+    assert client.get("/history?endpoint=x&_method=POST&page=99999&name=%00").status_code == 200
+    assert client.get("/history/pictures/0.png").status_code == 404
+
+
+def test_an_answer_that_cannot_be_noted_is_not_given(noted, history):
+    from sqlalchemy import text
+
+    client = noted()
+    with history.engine.begin() as connection:
+        connection.execute(text("drop table answers"))
+
+    found = asked(client, "a.png")
+
+    assert (found.status_code, found.headers["Retry-After"]) == (503, "5")
+    assert "history cannot be reached" in found.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_another_site_cannot_ask_in_its_visitor_s_name(noted, history, headers, status):
+    found = noted().post("/v1/predict", data=PICTURE, content_type="image/png", headers=headers)
+
+    assert found.status_code == status
+    assert history.count(Wanted()) == (status == 200)

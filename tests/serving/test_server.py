@@ -1,0 +1,168 @@
+"""The real server, started as a person would, on this machine alone."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests import models
+
+PICTURE = models.picture(3)
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@contextmanager
+def served(run, *options, safe_path=False, **environment):
+    """Port and process of `headstart serve`; with `safe_path` as the script, which looks into no folder."""
+    port = free_port()
+    python = [sys.executable, *safe_path * ["-P"]]
+    process = subprocess.Popen(
+        [*python, "-m", "headstart", "serve", str(run), f"--port={port}", *options],
+        env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until and asked(port, "GET", "/ready")[0] != 200:
+            time.sleep(0.1)
+        assert process.poll() is None, process.communicate()[0]
+        yield port, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def asked(port, method, path, body=None, **headers):
+    """Status, headers and content; status 0 where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(
+            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    except (ConnectionError, TimeoutError, http.client.HTTPException):
+        return 0, {}, b""
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(model):
+    with served(model, "--max-mb", "1", "--deadline", "20") as found:
+        yield found
+
+
+def workers(process):
+    """The server's child processes that answer."""
+    task = Path(f"/proc/{process.pid}/task")
+    children = [int(n) for one in task.iterdir() for n in (one / "children").read_text().split()]
+    return [n for n in children if b"resource_tracker" not in Path(f"/proc/{n}/cmdline").read_bytes()]
+
+
+def test_it_answers_with_the_headers_of_the_gate(server, predictor):
+    status, headers, content = asked(server[0], "POST", "/v1/predict", PICTURE, Content_Type="image/png")
+
+    assert status == 200
+    assert predictor.predict([PICTURE])[0].label in content.decode()
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_a_request_that_is_too_large_is_refused_before_it_is_sent(server):
+    with socket.create_connection(("127.0.0.1", server[0]), timeout=10) as client:
+        client.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000001\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_worker_that_is_killed_comes_back(server):
+    port, process = server
+    (worker,) = workers(process)
+
+    os.kill(worker, signal.SIGKILL)
+
+    until = time.monotonic() + 60
+    while time.monotonic() < until and (
+        asked(port, "GET", "/health")[0] != 200 or workers(process) == [worker]
+    ):
+        time.sleep(0.1)
+    assert workers(process) != [worker]
+    assert asked(port, "POST", "/v1/predict", PICTURE, Content_Type="image/png")[0] == 200
+
+
+def test_asked_to_end_it_answers_what_is_under_way_and_ends_with_0(model):
+    """Thirty-two pictures take a while; the signal comes as soon as they are there."""
+    picture = {"name": "a.png", "data": base64.b64encode(PICTURE).decode()}
+    sent = json.dumps({"images": [picture] * 32})
+    with served(model) as (port, process), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asked, port, "POST", "/v1/predict", sent, Content_Type="application/json")
+        time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        status, _, content = answer.result()
+        assert status in (200, 0)  # 0: the signal was quicker than the connection
+        assert status == 0 or len(json.loads(content)) == 32
+        assert process.wait(60) == 0
+        assert asked(port, "GET", "/health")[0] == 0
+
+
+def test_a_body_in_chunks_is_read(server):
+    with socket.create_connection(("127.0.0.1", server[0]), timeout=20) as client:
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        chunk = b"%x\r\n%s\r\n" % (len(PICTURE), PICTURE)
+        client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_module_in_the_current_folder_is_not_taken_for_a_library(model, tmp_path, monkeypatch):
+    (tmp_path / "a2wsgi.py").write_text("raise SystemExit('ran what lay around')")
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with served(model, safe_path=True) as (port, _):
+        assert asked(port, "GET", "/v1/model")[0] == 200
+
+
+def line(*arguments, **environment):
+    command = [sys.executable, "-m", "headstart", "serve", *map(str, arguments)]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    return done.stderr
+
+
+def test_what_cannot_be_served_is_told_in_one_line(model, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Received: '127.0.0.1:{port}'" in line(model, "--port", port)
+    assert "The server cannot listen there" in line(model, "--port", 70000)
+    for option, wrong in (("--deadline", 0), ("--deadline", "nan"), ("--max-mb", "inf"), ("--max-mb", -1)):
+        assert "Within these limits" in line(model, option, wrong)
+    for days in (-1, 400_000):
+        assert "--keep-days cannot be that" in line(model, "--keep-days", days)
+    assert "cannot listen there" in line(model, "--host", "no.such.host.invalid")
+    assert "There is no trained model here." in line(tmp_path)
+    assert "Put a long random text into HEADSTART_TOKEN" in line(model, "--host", "0.0.0.0")  # noqa: S104
+    assert "This token is easily guessed." in line(model, HEADSTART_TOKEN="guess")  # noqa: S106
+
+
+def test_a_token_is_asked_for_by_the_real_server(model):
+    secret = "a long random text"  # noqa: S105
+    with served(model, HEADSTART_TOKEN=secret) as (port, _):
+        assert asked(port, "GET", "/v1/model")[0] == 401
+        assert asked(port, "GET", "/v1/model", Authorization=f"Bearer {secret}")[0] == 200

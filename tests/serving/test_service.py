@@ -1,0 +1,154 @@
+"""The queue in front of the model: order, batches, deadlines, room, and errors that don't end it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tests import models
+from tests.serving.conftest import Slow
+
+from headstart.errors import GateError, ImageError
+from headstart.serving.service import BusyError, LateError, Service, require_golden
+
+PICTURES = [(f"{i}.png", models.picture(i, 40 + i, 50)) for i in range(12)]
+
+
+def test_answers_are_the_predictor_s_in_the_order_of_the_uploads(service, predictor):
+    expected = predictor.predict([content for _, content in PICTURES])
+
+    found = service.predict(PICTURES)
+
+    assert [one.path for one in found] == [name for name, _ in PICTURES]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.label, one.probabilities, one.distance) == (
+            other.label,
+            other.probabilities,
+            other.distance,
+        )
+
+
+def test_many_at_once_get_their_own_answers(service, predictor):
+    expected = {name: predictor.predict([content])[0].probabilities for name, content in PICTURES}
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda upload: service.predict([upload])[0], PICTURES * 4))
+
+    assert all(one.probabilities == expected[one.path] for one in found)
+
+
+def test_what_is_no_image_is_an_answer_with_an_error_among_others(service):
+    first, broken, last = service.predict([PICTURES[0], ("notes.txt", b"hello"), PICTURES[1]])
+
+    assert first.label
+    assert last.label
+    assert (broken.path, broken.label) == ("notes.txt", "")
+    assert "not an image" in broken.error
+
+
+def test_what_is_queued_is_taken_at_once_up_to_the_batch(predictor):
+    """One is computed; of the seven that came meanwhile the engine takes four, and then the rest."""
+    gate = threading.Event()
+    slow = Slow(predictor, gate, batch=4)
+    service = Service(slow, room=40, deadline=10)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(service.predict, PICTURES[:1])]
+        while not slow.asked:
+            time.sleep(0.01)
+        asked += [pool.submit(service.predict, [upload]) for upload in PICTURES[1:8]]
+        while service.waiting < 7:
+            time.sleep(0.01)
+        gate.set()
+        labels = [one.result()[0].path for one in asked]
+    service.end()
+
+    assert slow.asked == [1, 4, 3]
+    assert labels == [name for name, _ in PICTURES[:8]]
+
+
+def test_without_room_it_refuses_at_once(predictor):
+    gate = threading.Event()
+    service = Service(Slow(predictor, gate), room=2, deadline=10)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(3)]
+        while service.waiting < 2:
+            time.sleep(0.01)
+        start = time.monotonic()
+        with pytest.raises(BusyError, match="try again"):
+            service.predict(PICTURES[3:4])
+        assert time.monotonic() - start < 1
+        gate.set()
+        assert all(one.result()[0].label for one in asked)
+    service.end()
+
+
+def test_what_is_late_is_given_up_and_not_computed(predictor):
+    gate = threading.Event()
+    slow = Slow(predictor, gate)
+    service = Service(slow, room=9, deadline=0.3)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(2)]
+        for one in asked:
+            with pytest.raises(LateError, match="longer than the server waits"):
+                one.result()
+    gate.set()
+    service.deadline = 10
+
+    assert service.predict(PICTURES[2:3])[0].label
+    assert slow.asked == [1, 1]  # the second was never computed
+    service.end()
+
+
+def test_an_error_of_the_engine_is_that_of_its_request_alone(service, monkeypatch):
+    def broken(_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.predictor, "answers", broken)
+        with pytest.raises(MemoryError):
+            service.predict(PICTURES[:1])
+
+    assert service.predict(PICTURES[:1])[0].label
+
+
+def test_at_its_end_it_answers_who_waits_and_takes_no_more(predictor):
+    gate = threading.Event()
+    service = Service(Slow(predictor, gate), room=9, deadline=10)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(3)]
+        while service.waiting < 2:
+            time.sleep(0.01)
+        ending = pool.submit(service.end)
+        while not service.ending:
+            time.sleep(0.01)
+        with pytest.raises(BusyError):
+            service.predict(PICTURES[:1])
+        gate.set()
+        ending.result()
+        assert all(one.result()[0].label for one in asked)
+    assert not service.thread.is_alive()
+
+
+def test_an_explanation_is_the_explainer_s(service, predictor):
+    name, content = PICTURES[0]
+
+    found = service.explain((name, content), ["cat"])
+
+    assert found.prediction.path == name
+    assert next(iter(found.heats)) == found.prediction.label
+    assert "cat" in found.heats
+    np.testing.assert_array_equal(found.square, predictor.square(content))
+    with pytest.raises(ImageError):
+        service.explain(("x", b"hello"))
+
+
+def test_a_model_that_answers_otherwise_is_not_served(predictor, monkeypatch):
+    require_golden(predictor)
+    other = predictor.with_engine(predictor.engine)
+    monkeypatch.setattr(other, "head", other.head.__class__(other.head.kernel * 1.5, other.head.bias))
+
+    with pytest.raises(GateError, match="answers otherwise here than where it was trained"):
+        require_golden(other)
