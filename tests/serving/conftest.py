@@ -11,7 +11,8 @@ from tests import models
 from headstart.inference import bundle
 from headstart.inference.bundle import Golden
 from headstart.inference.predictor import Predictor
-from headstart.serving.app import Settings, create_app
+from headstart.serving.app import create_app
+from headstart.serving.application import Settings
 from headstart.serving.service import Service
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from headstart.serving.access import Access
 
-SECRET = "a long random text, with ü"  # noqa: S105
+SECRET = "a long random text, with = and ü"  # noqa: S105
 ACCESS = Access(frozenset({"cells.example"}), hashlib.sha256(SECRET.encode()).hexdigest())
 
 
@@ -53,7 +53,9 @@ def test_without_the_token_nobody_is_let_in(shown):
 def test_a_token_is_taken_in_two_ways():
     basic = base64.b64encode(f"anyone:{SECRET}".encode()).decode()
 
-    assert status(ACCESS, authorization=f"Bearer {SECRET}") == 0
+    bearer = f"Bearer {SECRET}".encode().decode("latin-1")  # as bytes come through
+
+    assert status(ACCESS, authorization=bearer) == 0
     assert status(ACCESS, authorization=f"Basic {basic}") == 0
 
 

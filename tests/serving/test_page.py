@@ -79,9 +79,10 @@ def test_pictures_get_answers_reasons_and_neighbours(browser, address, folder, p
     page.wait_for_selector(".corrected")
     assert page.locator(".corrected").inner_text() == f"Noted: it is {right}. Thank you."
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="History", exact=True).click()
     page.get_by_label("corrected only").check()
     page.get_by_text("Show", exact=True).click()
+    page.wait_for_url("**corrected=yes**")
     assert [cell.inner_text() for cell in page.locator("tbody tr").first.locator("td").all()][-1] == right
     assert page.said == []
 
@@ -146,7 +147,7 @@ def test_without_scripts_a_form_does_it(browser, address, folder):
     page.set_input_files("#file", str(folder / "picture 0.png"))
     page.locator("#ask button").click()
 
-    assert page.locator(".answer h2").count() == 1
+    assert page.locator(".answer h2").inner_text() in models.SPEC.class_names
     assert page.locator(".why").is_hidden()
 
 

@@ -11,7 +11,8 @@ import pytest
 from tests import models
 from tests.report.browser import HOSTILE
 
-from headstart.serving.app import Settings, create_app
+from headstart.serving.app import create_app
+from headstart.serving.application import Settings
 from headstart.serving.history import History, Wanted, url_of
 
 PICTURE = models.picture(3)
@@ -31,7 +32,12 @@ def noted(service, history):
 
 
 def asked(client, *names, where="/v1/predict", **headers):
-    files = {"file": [(io.BytesIO(PICTURE if name.endswith("png") else b"hello"), name) for name in names]}
+    files = {
+        "file": [
+            (io.BytesIO(PICTURE if name.endswith("png") else b"hello"), name.replace('"', "%22"))
+            for name in names
+        ]
+    }
     return client.post(where, data=files, headers=headers)
 
 

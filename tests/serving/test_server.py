@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,7 @@ def served(run, *options, safe_path=False, **environment):
         while process.poll() is None and time.monotonic() < until and asked(port, "GET", "/ready")[0] != 200:
             time.sleep(0.1)
         assert process.poll() is None, process.communicate()[0]
+        assert asked(port, "GET", "/ready")[0] == 200
         yield port, process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -72,7 +73,12 @@ def workers(process):
     """The server's child processes that answer."""
     task = Path(f"/proc/{process.pid}/task")
     children = [int(n) for one in task.iterdir() for n in (one / "children").read_text().split()]
-    return [n for n in children if b"resource_tracker" not in Path(f"/proc/{n}/cmdline").read_bytes()]
+    found = []
+    for child in children:
+        with suppress(OSError):  # it has just ended
+            if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
 
 
 def test_it_answers_with_the_headers_of_the_gate(server, predictor):

@@ -71,9 +71,13 @@ def test_what_is_queued_is_taken_at_once_up_to_the_batch(predictor):
 
 def test_without_room_it_refuses_at_once(predictor):
     gate = threading.Event()
-    service = Service(Slow(predictor, gate), room=2, deadline=10)
+    slow = Slow(predictor, gate)
+    service = Service(slow, room=2, deadline=10)
     with ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(3)]
+        asked = [pool.submit(service.predict, PICTURES[:1])]
+        while not slow.asked:
+            time.sleep(0.01)
+        asked += [pool.submit(service.predict, PICTURES[i : i + 1]) for i in (1, 2)]
         while service.waiting < 2:
             time.sleep(0.01)
         start = time.monotonic()

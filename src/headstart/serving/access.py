@@ -48,6 +48,10 @@ class Access:
 
     def _shown(self, authorization: str) -> bool:
         """As a bearer token, or as the password that a browser asks for; compared in constant time."""
-        given = Authorization.from_header(authorization)
-        shown = (given.token or given.password or "") if given else ""
-        return hmac.compare_digest(hashlib.sha256(shown.encode()).hexdigest(), self.token)
+        scheme, _, rest = authorization.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            shown = rest.strip().encode("latin-1", "replace")  # the bytes that came
+        else:
+            given = Authorization.from_header(authorization)
+            shown = ((given.password if given else None) or "").encode()
+        return hmac.compare_digest(hashlib.sha256(shown).hexdigest(), self.token)

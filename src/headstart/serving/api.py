@@ -6,22 +6,20 @@ import base64
 import hashlib
 import io
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import flask
 import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headstart.errors import ImageError, InputError, sentence
+from headstart.evaluation.explain import Explanation
 from headstart.inference.forms import as_json
 from headstart.report.heat import coloured
 from headstart.serving import openapi
+from headstart.serving.application import App
 from headstart.serving.service import BusyError, Looked
 from headstart.serving.uploads import uploads
-
-if TYPE_CHECKING:
-    from headstart.evaluation.explain import Explanation
-    from headstart.serving.app import App
 
 blueprint = flask.Blueprint("api", __name__)
 NAME = re.compile("[0-9a-f]{32}")
@@ -29,7 +27,7 @@ NAME = re.compile("[0-9a-f]{32}")
 
 def app() -> App:
     """The application that serves this request."""
-    return cast("App", flask.current_app)
+    return cast(App, flask.current_app)
 
 
 @blueprint.post("/v1/predict")

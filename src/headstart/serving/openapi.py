@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
-from headstart import __version__
 from headstart.serving.limits import Limits
 
 Json = dict[str, Any]
@@ -32,7 +32,8 @@ EXPLANATION = {
     "allOf": [
         {"$ref": "#/components/schemas/Prediction"},
         _object(
-            border_share=PROBABILITY | {"description": "Share of the answer's heat at the border."},
+            border_share=PROBABILITY
+            | {"type": ["number", "null"], "description": "Share of the answer's heat at the border."},
             heats={
                 "type": "object",
                 "additionalProperties": TEXT | {"contentEncoding": "base64", "contentMediaType": "image/png"},
@@ -64,7 +65,7 @@ def document(name: str, limits: Limits) -> Json:
     """The whole document for a model called `name`."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"headstart: {name}", "version": __version__},
+        "info": {"title": f"headstart: {name}", "version": version("headstart")},
         "paths": _paths(limits),
         "components": {
             "schemas": {

@@ -130,11 +130,11 @@ def _predictor(place: Place) -> Predictor:
 def settings(place: Place) -> Any:
     """Of the application."""
     from headstart.data import manifest
-    from headstart.serving.app import Settings
+    from headstart.serving.application import Settings
 
     run = RunDir(place.run)
     return Settings(
-        name=place.run.name,
+        name=place.run.resolve().name,
         limits=place.limits,
         report=run.report.read_text(encoding="utf-8") if run.report.exists() else "",
         images=manifest.load(run.manifest).root if run.manifest.exists() else None,
