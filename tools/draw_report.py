@@ -52,7 +52,7 @@ def main() -> None:
             with served(run.root) as address:
                 page.goto(address)
                 ask(page)
-                take(page, "served", 0, 1330)
+                take(page, "served", 0, 1140)
             browser.close()
 
 
@@ -88,7 +88,7 @@ def ask(page: Page) -> None:
         picture.save(content, "PNG")
         files.append({"name": name, "mimeType": "image/png", "buffer": content.getvalue()})
     page.set_input_files("#file", files)
-    page.wait_for_function("document.querySelectorAll('.answer:not(.waiting)').length == 3")
+    page.wait_for_function("() => document.querySelectorAll('.answer:not(.waiting)').length == 3")
     page.locator(".why").first.click()
     page.wait_for_selector(".explained img")
 

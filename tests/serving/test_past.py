@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import io
+from dataclasses import replace
 
 import pytest
 from tests import models
@@ -79,6 +80,16 @@ def test_a_program_corrects_and_the_picture_is_kept(noted, history):
     ):
         assert client.post("/v1/feedback", json=wrong).status_code == status
     assert history.picture(hashlib.sha256(models.picture(9)).hexdigest()) is None
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"), [(0.1, "Sure enough"), (0.0, "was not settled"), (1.0, "Not sure enough")]
+)
+def test_it_is_called_sure_only_where_that_was_settled(service, monkeypatch, threshold, words):
+    rule = replace(service.predictor.rule, confidence=threshold, distance=None)
+    monkeypatch.setattr(service.predictor, "rule", rule)
+
+    assert words in asked(create_app(service, Settings("animals")).test_client(), "a.png", where="/").text
 
 
 def test_a_person_corrects_on_the_page(noted, history):

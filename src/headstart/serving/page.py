@@ -109,6 +109,7 @@ def about() -> dict[str, object]:
         "name": settings.name,
         "class_names": spec.class_names,
         "limits": settings.limits,
+        "settled": app().service.predictor.rule.confidence > 0,
         "report": bool(settings.report),
         "history": app().history is not None,
         "feedback": settings.feedback and app().history is not None,
