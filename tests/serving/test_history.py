@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -235,3 +236,28 @@ def test_old_answers_are_looked_for_again_after_an_hour(history, monkeypatch):
     history.add("m", [("a", b"")], [said()])
 
     assert swept == [True]
+
+
+@pytest.mark.skipif(
+    "HEADSTART_TEST_POSTGRES" not in os.environ, reason="HEADSTART_TEST_POSTGRES names no database"
+)
+def test_the_same_in_postgresql():
+    """In an empty database of a real server; names that PostgreSQL would not take are escaped before."""
+    history = History(os.environ["HEADSTART_TEST_POSTGRES"], days=7)
+    rows = [("a%.png", said()), ("b\0.txt", said("", "", "no image")), ("\ud800", said("dog", "abstain"))]
+    names = history.add("m" * 64, [(name, b"a") for name, _ in rows], [answer for _, answer in rows])
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: history.add("m", [(f"{i}", b"x")] * 3, [said()] * 3), range(60)))
+        list(pool.map(lambda _: history.keep(PICTURE), range(8)))
+
+    assert history.correct(names[0], "dog") == hashlib.sha256(b"a").hexdigest()
+    counts = [
+        history.count(Wanted(name="%")),
+        history.count(Wanted(decision="error")),
+        history.count(Wanted()),
+    ]
+    assert counts == [1, 1, 183]
+    assert {row.name for row in history.every(Wanted(label="dog"))} == {"a%.png", "\\ud800"}
+    assert history.picture(hashlib.sha256(PICTURE).hexdigest()).startswith(b"\x89PNG")
+    history.close()
+    History(os.environ["HEADSTART_TEST_POSTGRES"]).close()  # a second time changes nothing
