@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from tests import models
 
@@ -78,7 +77,3 @@ def replace_batch(engine, batch):
 
     Larger.batch = batch
     return Larger()
-
-
-def pixels(content, predictor):
-    return np.asarray(predictor.square(content))

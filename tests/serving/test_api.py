@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,3 +164,12 @@ def test_answers_stay_with_their_pictures_where_one_is_empty(client):
     assert empty["error"]
     assert whole["path"] == "a"
     assert whole["label"]
+
+
+def test_where_there_is_no_heat_the_border_has_no_share_of_it(client, service, monkeypatch):
+    """JSON has no word for what is no number."""
+    found = service.explain(("a.png", ONE))
+    monkeypatch.setattr(service, "explain", lambda *_: replace(found, border=float("nan")))
+
+    assert client.post("/v1/explain", data=form(("a.png", ONE))).json["border_share"] is None
+    assert "nan" not in client.post("/explanation", data=form(("a.png", ONE))).text.split("figcaption")[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart.config import AnyEngine
 from headstart.errors import InputError, printable, sentence
+from headstart.serving.limits import Limits
 
 TOKEN = "HEADSTART_TOKEN"  # noqa: S105 - the name of a variable
 SHORTEST = 16
@@ -22,8 +23,8 @@ def serve(
     port: int = 8000,
     engine: AnyEngine = "auto",
     name: tuple[str, ...] = (),
-    max_mb: float = 20.0,
-    deadline: float = 30.0,
+    max_mb: float = Limits.body / 1e6,
+    deadline: float = Limits.deadline,
     history: str = "",
     keep_days: int = 0,
     feedback: bool = True,
@@ -50,7 +51,6 @@ def serve(
     """
     try:
         from headstart.serving import server
-        from headstart.serving.limits import Limits
     except ModuleNotFoundError as error:
         raise InputError(
             sentence(f"Serving needs {error.name}.", remedy="pip install 'headstart[serve]'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
+import math
 import re
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from headstart.errors import ImageError, InputError, sentence
 from headstart.evaluation.explain import Explanation
 from headstart.inference.forms import as_json
 from headstart.report.heat import coloured
+from headstart.report.thumbnails import data_uri
 from headstart.serving import openapi
 from headstart.serving.application import App
 from headstart.serving.service import BusyError, Looked
@@ -99,11 +100,10 @@ def explain() -> flask.Response:
     """Of one image: the answer, the heat of its class and of those in `class`, and the nearest neighbours."""
     found = explained()
     answer = flask.json.loads("".join(as_json([[found.prediction]])))[0]
-    heats = {name: png(coloured(heat)) for name, heat in found.heats.items()}
+    heats = {name: data_uri(coloured(heat), "PNG").partition(",")[2] for name, heat in found.heats.items()}
+    border = None if math.isnan(found.border) else round(found.border, 6)  # there may be no heat at all
     near = [one._asdict() | {"similarity": round(one.similarity, 6)} for one in found.neighbours]
-    return flask.jsonify(
-        answer | {"border_share": round(found.border, 6), "heats": heats, "neighbours": near}
-    )
+    return flask.jsonify(answer | {"border_share": border, "heats": heats, "neighbours": near})
 
 
 def explained() -> Explanation:
@@ -117,15 +117,6 @@ def explained() -> Explanation:
     if unknown := [name for name in classes if name not in names]:
         raise InputError(sentence("There is no such class.", allowed=", ".join(names), received=unknown[0]))
     return app().service.explain(sent[0], classes)
-
-
-def png(pixels: np.ndarray) -> str:
-    """(H, W, 3 or 4) uint8 as a PNG in base64."""
-    from PIL import Image
-
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG")
-    return base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 @blueprint.get("/v1/model")
