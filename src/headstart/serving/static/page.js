@@ -70,7 +70,9 @@ async function ask(file, place) {
 function shown(article) {
   const words = form.dataset.progress.replace("{done}", done).replace("{all}", all);
   const said = article ? [...article.querySelectorAll("h2, .decision")].map((part) => part.textContent.trim()) : [];
-  progress.textContent = all > 1 || done < all ? words : said.join(": ");
+  const several = all > 1 || done < all;
+  progress.classList.toggle("unseen", !several); // one answer is seen below; it is said to who cannot see it
+  progress.textContent = several ? words : said.join(": ");
 }
 
 async function next() {
