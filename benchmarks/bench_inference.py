@@ -45,6 +45,9 @@ PARTS: dict[str, dict[str, str]] = {
 """What is measured, and the environment that it is measured in."""
 
 DEAF = ("headstart ncnn", "ONNX Runtime")  # they choose instructions by themselves
+BFLOAT16 = ("headstart openvino-bf16", "PyTorch bfloat16")
+"""Nothing to be gained without AVX-512; OpenVINO ends where oneDNN may not use what it sees."""
+
 GAINS = {"headstart openvino-int8": 4.0, "headstart openvino-bf16": 2.1, "headstart ncnn": 2.1}
 POINTS = {"headstart ncnn": 0.2, "headstart openvino-bf16": 0.2, "headstart openvino-int8": 0.5}
 END_TO_END = 0.9
@@ -95,7 +98,7 @@ def wanted(rounds: int) -> Iterator[tuple[str, int, str]]:
     names = [f"headstart {engine}" for engine in OURS] + [name for name in PEERS if _there(name)]
     yield from ((HERE_AND_NOW, number, name) for number in range(1, rounds + 1) for name in names)
     if AVX512 in instructions():
-        yield from ((LAPTOP, 1, name) for name in names if name not in DEAF)
+        yield from ((LAPTOP, 1, name) for name in names if name not in DEAF + BFLOAT16)
 
 
 def _there(name: str) -> bool:
