@@ -29,10 +29,14 @@ test: install ## run the tests, in two processes with cores of their own
 test-faults: install ## the counted fault tests in full, such as 2,016 corrupt images
 	@$(BIN)/python -m pytest -m faults
 
+test-serving: install ## the counted tests of the server in full: load, attacks, crashes, half an hour of soak
+	@$(BIN)/python -m pytest -m serving
+
 lint: install ## check style, types and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/hadolint deploy/Dockerfile
 	@$(BIN)/python tools/audit.py
 
 fix: install ## repair what the linter can repair, and format
@@ -64,16 +68,23 @@ bench-inference: install ## from bytes to labels beside Keras, ONNX Runtime and 
 bench-pareto: install ## accuracy and rate with fewer pixels and fewer blocks, and the figure
 	@$(BIN)/python benchmarks/bench_pareto.py
 
+bench-serving: install ## the server under load beside LitServe and Flask: answers a second, latency, memory
+	@$(BIN)/python benchmarks/bench_serving.py
+
 bench-unfamiliar: install ## whether photographs, noise and text are told from solar cells
 	@$(BIN)/python benchmarks/bench_unfamiliar.py
 
 bench-report: install ## numbers and report of 1,000 classes and 50,000 predictions: seconds, memory
 	@$(BIN)/python benchmarks/bench_report.py
 
-# Of the extras all but `gpu`, which excludes `cpu`.
-lock: install ## write constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
-	@$(BIN)/uv pip compile pyproject.toml $(addprefix --extra ,cpu demo dev export heic serve tensorboard) $(UPGRADE) \
-	  --output-file constraints.txt --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
+LOCK := uv pip compile pyproject.toml --quiet --no-config --generate-hashes --no-annotate --no-emit-index-url \
+  --custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help install demo test test-faults lint fix docs bench bench-elpv bench-data bench-inference bench-pareto bench-report bench-scaled bench-training bench-unfamiliar lock
+# Of the extras all but `gpu`, which excludes `cpu`; for the container what serving needs, in the same versions.
+lock: install ## write both constraints.txt anew from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	@$(BIN)/$(LOCK) $(addprefix --extra ,cpu demo dev export heic postgres serve tensorboard) $(UPGRADE) \
+	  --output-file constraints.txt
+	@$(BIN)/$(LOCK) $(addprefix --extra ,heic postgres serve) --group build --constraint constraints.txt \
+	  --output-file deploy/constraints.txt
+
+.PHONY: help install demo test test-faults test-serving lint fix docs bench bench-elpv bench-data bench-inference bench-pareto bench-report bench-scaled bench-serving bench-training bench-unfamiliar lock

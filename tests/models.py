@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from headstart.backbones import heads, specs, weights
 from headstart.backbones.weights import Arrays
 from headstart.inference import bundle
 from headstart.inference.bundle import Bundle, BundleSpec, Golden, Reference
+from headstart.inference.predictor import Predictor
 from headstart.inference.spec import Thresholds
 
 TINY = specs.backbone("vgg-tiny")
@@ -72,6 +74,17 @@ def saved(folder: Path, of: BundleSpec = SPEC, seed: int = 0) -> Bundle:
     golden = Golden((picture(1), picture(2)), answers)
     bundle.write(folder, of, arrays(of, seed), reference(of), golden)
     return bundle.load(folder)
+
+
+def answering(folder: Path, of: BundleSpec = SPEC) -> Path:
+    """Writes a bundle whose golden answers are those that it gives, as servers ask; returns its folder."""
+    asked = (picture(1), picture(2))
+    with tempfile.TemporaryDirectory() as other:
+        predictor = Predictor(saved(Path(other) / "first", of))
+        answers = tuple(tuple(one.probabilities.values()) for one in predictor.predict(asked))
+    folder.mkdir()
+    bundle.write(folder, of, arrays(of), reference(of), Golden(asked, answers))
+    return folder
 
 
 def picture(seed: int, width: int = 70, height: int = 50, kind: str = "PNG") -> bytes:

@@ -9,6 +9,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
+from tests.report.browser import chromium, needs_chromium
+from tests.serving.browsing import WINDOWS, choose, opened
+from tests.serving.running import served
 
 import headstart as hs
 from headstart.cli.demo import demo
@@ -103,6 +106,36 @@ def test_pictures_of_something_else_are_called_unfamiliar(run):
     assert roc_auc_score(np.arange(len(distances)) >= len(own), distances) >= 0.99
     assert [answer.decision for answer in answers].count("unfamiliar") >= 0.9 * len(strange)
     assert (own["decision"] == "unfamiliar").mean() <= 0.05
+
+
+@needs_chromium
+@WINDOWS
+def test_the_page_answers_for_real_cells(run, tmp_path, settings):
+    """Three cells of the test split: what the report says of them, why, and a correction that is found."""
+    table = pd.read_parquet(run.evaluation("test") / "predictions.parquet").iloc[:3]
+    files = [elpv.folder() / path for path in table["path"]]
+    history = ("--history", str(tmp_path / "history"))
+    with served(run.root, *history) as (port, _), chromium() as browser:
+        page = opened(browser, f"http://localhost:{port}/", **settings)
+        choose(page, *files)
+
+        assert page.locator(".answer h2").all_inner_texts() == list(table["predicted"])
+        for answer, row in zip(page.locator(".answer").all(), table.itertuples(), strict=True):
+            shown = float(answer.locator(".bars .value").first.inner_text().removesuffix(" %"))
+            assert shown == pytest.approx(100 * max(row.probabilities), abs=0.06)
+        page.locator(".why").first.click()
+        page.wait_for_selector(".explained")
+        assert page.locator(".near img").count() == 5
+        assert page.locator(".heat img").last.evaluate("image => image.naturalWidth") > 0
+        page.get_by_text("Wrong?").first.click()
+        right = page.locator(".wrong button").first.inner_text()
+        page.locator(".wrong button").first.click()
+        page.wait_for_selector(".corrected")
+        page.goto(f"http://localhost:{port}/history?corrected=yes")
+        (row,) = page.locator("tbody tr").all()
+        assert [cell.inner_text() for cell in row.locator("td").all()][-1] == right
+        assert files[0].name in row.inner_text()
+        assert page.said == []
 
 
 @pytest.fixture

@@ -42,8 +42,11 @@ def printable(text: object) -> str:
     >>> printable("a\x1b[31m\nb")
     'a\\x1b[31m\\nb'
     """
+    text = str(text)
+    if text.isprintable():  # quick: tables are full of such
+        return text
     return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" else c for c in str(text)
+        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" else c for c in text
     )
 
 

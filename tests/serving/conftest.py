@@ -8,7 +8,6 @@ import pytest
 from tests import models
 
 from headstart.inference import bundle
-from headstart.inference.bundle import Golden
 from headstart.inference.predictor import Predictor
 from headstart.serving.app import create_app
 from headstart.serving.application import Settings
@@ -18,15 +17,7 @@ from headstart.serving.service import Service
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """The folder of a bundle whose golden answers are those it gives."""
-    folder = tmp_path_factory.mktemp("served") / "animals"
-    loaded = models.saved(folder)
-    asked = (models.picture(1), models.picture(2))
-    answers = tuple(tuple(one.probabilities.values()) for one in Predictor(loaded).predict(asked))
-    again = folder.with_name("model")
-    again.mkdir()
-    golden = Golden(asked, answers)
-    bundle.write(again, models.SPEC, models.arrays(models.SPEC), models.reference(models.SPEC), golden)
-    return again
+    return models.answering(tmp_path_factory.mktemp("served") / "model")
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,9 @@ def status(access, **headers):
         ("", 421),
         ("[::1", 0),  # what a browser would never send is no harm
         ("[evil.example]", 421),
+        ("localhost:80@evil.example", 421),  # where a link to this host would lead
+        ("[::1].evil.example", 421),
+        ("localhost:", 0),
     ],
 )
 def test_by_a_foreign_name_nobody_is_let_in(host, expected):

@@ -62,6 +62,7 @@ def test_pictures_may_come_in_three_forms(client):
         ({"json": [1]}, 400, "holds no images"),
         ({"data": "[" * 100_000, "content_type": "application/json"}, 400, ""),
         ({"json": {"images": []}}, 400, "There is no image"),
+        ({"json": {"images": [{"data": "aGk=="}]}}, 400, "holds no images"),
         ({"data": ONE, "content_type": "text/plain"}, 415, "Content-Type"),
     ],
 )  # fmt: skip
@@ -120,10 +121,15 @@ def test_tensors_by_the_open_inference_protocol(client, predictor):
 
     assert client.get("/v2/models/animals").json["inputs"][0]["shape"] == [-1, 64, 64, 3]
     assert client.get("/v2/models/plants").status_code == 404
-    for data in ([1, 2], squares[:, ::2].tolist(), [300] * squares.size, [1.5] * squares.size, "x", None):
+    halved = squares.reshape(4, 32, 64, 3).tolist()  # as many numbers, in other lists
+    all_true = [True] * squares.size
+    for data in ([1, 2], halved, [300] * squares.size, [1.5] * squares.size, all_true, "x", None):
         wrong = {"inputs": [tensor | {"data": data}]}
         assert client.post("/v2/models/animals/infer", json=wrong).status_code == 400
-    for body in ({}, [], {"inputs": []}, "x"):
+    for shape in ([-1, 64, 64, 3], [True, 64, 64, 3], [1.0, 64, 64, 3], [64, 64, 3], 5, "x", None):
+        wrong = {"inputs": [tensor | {"data": squares[:1].tolist(), "shape": shape}]}
+        assert client.post("/v2/models/animals/infer", json=wrong).status_code == 400
+    for body in ({}, [], {"inputs": []}, "x", {"id": 7, "inputs": [tensor | {"data": squares.tolist()}]}):
         assert client.post("/v2/models/animals/infer", json=body).status_code == 400
 
 

@@ -124,8 +124,22 @@ def test_who_does_not_take_an_answer_is_given_up():
     assert time.monotonic() - start < 3
 
 
-def test_who_goes_away_while_sending_is_not_answered():
-    assert let(Client()).said == []
+def test_what_breaks_off_is_no_request():
+    """Its sender may have gone, or still be there with chunks that are not as long as they say."""
+    assert let(Client()).status == 400
+
+
+def test_after_chunks_the_connection_ends():
+    """Who passed it on may have gone by another length, and what follows be taken for somebody else's."""
+    assert let(Client(b"")).headers["connection"] == "close"
+    assert "connection" not in let(Client(b"", length=0)).headers
+
+
+def test_two_names_are_none():
+    client = Client(b"")
+    client.scope["headers"].append((b"host", b"localhost"))
+
+    assert let(client).status == 421
 
 
 async def slow(scope, receive, send):
@@ -196,9 +210,9 @@ def test_an_address_with_raw_bytes_is_refused():
     assert let(Client(b"", query="name=ü".encode())).status == 400
 
 
-def test_its_end_is_called_when_the_server_ends():
-    ended, said = [], []
-    told = iter(["lifespan.startup", "lifespan.shutdown"])
+async def lived(gate):
+    """What it says of the server's beginning and end."""
+    said, told = [], iter(["lifespan.startup", "lifespan.shutdown"])
 
     async def receive():
         return {"type": next(told)}
@@ -206,7 +220,31 @@ def test_its_end_is_called_when_the_server_ends():
     async def send(message):
         said.append(message["type"])
 
-    asyncio.run(Gate(echo, LIMITS, end=lambda: ended.append(True))({"type": "lifespan"}, receive, send))
+    await gate({"type": "lifespan"}, receive, send)
+    return said
+
+
+def test_its_end_is_called_when_the_server_ends():
+    ended = []
+
+    said = asyncio.run(lived(Gate(echo, LIMITS, end=lambda: ended.append(True))))
 
     assert ended == [True]
     assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_its_end_waits_for_the_application():
+    """Also where the client has gone, for whom the server below doesn't wait."""
+    ended = []
+
+    async def ends_while_asked():
+        gate = Gate(slow, LIMITS, end=lambda: ended.append(gate.open))
+        asking = asyncio.create_task(Client(b"").through(gate))
+        await asyncio.sleep(0.05)
+        assert gate.open == 1
+        await lived(gate)
+        await asking
+
+    asyncio.run(ends_while_asked())
+
+    assert ended == [0]

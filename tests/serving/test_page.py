@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
 
 import pytest
 from tests import models
-from tests.report.browser import HOSTILE, PHONE, chromium, needs_chromium, violations
-from tests.serving.test_server import served
+from tests.report.browser import HOSTILE, chromium, needs_chromium, violations
+from tests.serving.browsing import WINDOWS, choose, opened
+from tests.serving.running import served
 
 PICTURES = {f"picture {i}.png": models.picture(i, 60 + i, 50) for i in range(3)}
 
@@ -34,29 +34,6 @@ def folder(tmp_path):
     (tmp_path / "notes.txt").write_bytes(b"hello")
     (tmp_path / "huge.png").write_bytes(bytes(1_000_001))
     return tmp_path
-
-
-def opened(browser: Any, address: str, **settings: Any) -> Any:
-    page = browser.new_context(**settings).new_page()
-    page.set_default_timeout(10_000)
-    page.said = []
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("console", lambda line: page.said.append(line.text) if line.type == "error" else None)
-    page.goto(address)
-    return page
-
-
-def choose(page: Any, *files: Any) -> None:
-    before = page.locator(".answer").count()
-    page.set_input_files("#file", [str(file) for file in files])
-    page.wait_for_function(
-        "n => document.querySelectorAll('.answer:not(.waiting)').length == n", arg=before + len(files)
-    )
-
-
-WINDOWS = pytest.mark.parametrize(
-    "settings", [{}, {"viewport": PHONE, "color_scheme": "dark"}], ids=["desktop", "phone"]
-)
 
 
 @needs_chromium

@@ -76,7 +76,7 @@ def test_a_program_corrects_and_the_picture_is_kept(noted, history):
         ({"id": "0" * 32, "label": "cat"}, 404),
         ([], 400),
         ({"id": name, "label": "cat", "image": "!"}, 400),
-        ({"id": name, "label": "cat", "image": other}, 400),  # another picture than that answer's
+        ({"id": name, "label": "cat", "image": other}, 409),  # another picture than that answer's
     ):
         assert client.post("/v1/feedback", json=wrong).status_code == status
     assert history.picture(hashlib.sha256(models.picture(9)).hexdigest()) is None
@@ -145,6 +145,7 @@ def test_the_history_can_be_looked_through_and_taken_along(noted):
     assert only.headers["Content-Disposition"] == "attachment; filename=animals.csv"
     assert only.content_length == len(only.data)
     assert client.get("/history?endpoint=x&_method=POST&page=99999&name=%00").status_code == 200
+    assert client.get(f"/history?name={'_' * 60_000}").status_code == 200  # too long for SQLite
     assert client.get("/history/pictures/0.png").status_code == 404
 
 

@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from tests import models
+from tests.serving.running import asked, served, workers
 
 PICTURE = models.picture(3)
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-@contextmanager
-def served(run, *options, safe_path=False, **environment):
-    """Port and process of `headstart serve`; with `safe_path` as the script, which looks into no folder."""
-    port = free_port()
-    python = [sys.executable, *safe_path * ["-P"]]
-    process = subprocess.Popen(
-        [*python, "-m", "headstart", "serve", str(run), f"--port={port}", *options],
-        env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        until = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < until and asked(port, "GET", "/ready")[0] != 200:
-            time.sleep(0.1)
-        assert process.poll() is None, process.communicate()[0]
-        assert asked(port, "GET", "/ready")[0] == 200
-        yield port, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-
-
-def asked(port, method, path, body=None, **headers):
-    """Status, headers and content; status 0 where nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(
-            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
-        )
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    except (ConnectionError, TimeoutError, http.client.HTTPException):
-        return 0, {}, b""
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")
 def server(model):
     with served(model, "--max-mb", "1", "--deadline", "20") as found:
         yield found
-
-
-def workers(process):
-    """The server's child processes that answer."""
-    task = Path(f"/proc/{process.pid}/task")
-    children = [int(n) for one in task.iterdir() for n in (one / "children").read_text().split()]
-    found = []
-    for child in children:
-        with suppress(OSError):  # it has just ended
-            if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
-    return found
 
 
 def test_it_answers_with_the_headers_of_the_gate(server, predictor):
@@ -136,7 +80,7 @@ def test_a_module_in_the_current_folder_is_not_taken_for_a_library(model, tmp_pa
     (tmp_path / "a2wsgi.py").write_text("raise SystemExit('ran what lay around')")
     (tmp_path / "__init__.py").touch()
     monkeypatch.chdir(tmp_path)
-    with served(model, safe_path=True) as (port, _):
+    with served(model, program=("-P", "-m", "headstart")) as (port, _):
         assert asked(port, "GET", "/v1/model")[0] == 200
 
 

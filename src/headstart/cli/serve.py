@@ -23,12 +23,15 @@ def serve(
     port: int = 8000,
     engine: AnyEngine = "auto",
     name: tuple[str, ...] = (),
+    proxy: tuple[str, ...] = (),
+    rate: int | None = None,
     max_mb: float = Limits.body / 1e6,
     deadline: float = Limits.deadline,
     history: str = "",
     keep_days: int = 0,
     feedback: bool = True,
     keep_images: bool = False,
+    log_json: bool = False,
 ) -> None:
     """Serve a model: a page for people, and an API for programs.
 
@@ -41,6 +44,10 @@ def serve(
         port: Its port.
         engine: Another engine than the one the model was trained with.
         name: Another name by which the server is called, as behind a reverse proxy; may be repeated.
+        proxy: Address or network of a reverse proxy, whose word on where requests come from is taken; may
+            be repeated.
+        rate: Requests that one client may send a minute, 0 for any number; by itself 600, and any number
+            where only this machine can ask.
         max_mb: Largest request in megabytes.
         deadline: Seconds after which a request is given up.
         history: File (SQLite) or URL of a database where answers are noted; `none` for nowhere. By itself
@@ -48,6 +55,7 @@ def serve(
         keep_days: Days after which answers are forgotten, unless they were corrected; 0 keeps them.
         feedback: People may say what a picture shows, which keeps this one picture.
         keep_images: Keep all pictures, without what their files say beside the pixels.
+        log_json: Write a line of JSON for each request, and for what goes wrong, to standard error.
     """
     try:
         from headstart.serving import server
@@ -56,13 +64,14 @@ def serve(
             sentence(f"Serving needs {error.name}.", remedy="pip install 'headstart[serve]'")
         ) from None
 
-    limits = Limits(body=int(1e6 * max_mb) if 0 < max_mb < math.inf else 0, deadline=deadline)
+    body = int(1e6 * max_mb) if 0 < max_mb < math.inf else 0
+    limits = Limits(body=body, deadline=deadline, rate=rate)
     chosen = "" if engine == "auto" else engine
-    place = server.checked(
-        server.Place(
-            run, chosen, host, port, _token(), name, limits, history, keep_days, feedback, keep_images
-        )
-    )
+    place = server.Place(
+        run, chosen, host, port, _token(), names=name, proxies=proxy, limits=limits, history=history,
+        keep_days=keep_days, feedback=feedback, keep_images=keep_images, log_json=log_json,
+    )  # fmt: skip
+    place = server.checked(place)
     print(f"{printable(run)} is served at {place.url} (Ctrl-C ends it)", flush=True)
     server.serve(place)
 

@@ -39,7 +39,9 @@ class Access:
         return None
 
     def _called(self, host: str) -> bool:
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        name, _, port = host[1:].partition("]") if host.startswith("[") else host.partition(":")
+        if port.removeprefix(":").strip("0123456789"):
+            return False  # as `localhost:80@evil.example`, which a link would lead to
         try:
             ip_address(name)
         except ValueError:

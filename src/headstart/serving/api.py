@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 import re
+from itertools import chain
 from typing import Any, cast
 
 import flask
@@ -19,11 +19,11 @@ from headstart.report.heat import coloured
 from headstart.report.thumbnails import data_uri
 from headstart.serving import openapi
 from headstart.serving.application import App
+from headstart.serving.schemas import NAME
 from headstart.serving.service import BusyError, Looked
-from headstart.serving.uploads import uploads
+from headstart.serving.uploads import decoded, uploads
 
 blueprint = flask.Blueprint("api", __name__)
-NAME = re.compile("[0-9a-f]{32}")
 
 
 def app() -> App:
@@ -64,7 +64,7 @@ def feedback() -> flask.Response:
     body = flask.request.get_json()
     try:
         name, label = body["id"], body["label"]
-        content = base64.b64decode(body.get("image", ""), validate=True)
+        content = decoded(body.get("image", ""))
     except (AttributeError, KeyError, TypeError, ValueError):
         allowed = '{"id": "…", "label": "…", "image": "in base64, or left out"}'
         raise InputError(sentence("This JSON is no correction.", allowed=allowed)) from None
@@ -76,20 +76,21 @@ def correct(name: object, label: object, content: bytes) -> None:
     """Notes what the picture of an answer shows, and keeps the picture.
 
     Raises:
-        InputError: a class that there isn't, or another picture than that of the answer.
-        HTTPException: no such answer (404), or corrections are not asked for (403).
+        InputError: a class that there isn't.
+        HTTPException: no such answer (404), another picture than that of the answer (409), or corrections
+            are not asked for (403).
     """
     history, names = app().history, app().service.predictor.spec.class_names
     if history is None or not app().settings.feedback:
         flask.abort(403, "This server takes no corrections.")
     if label not in names:
         raise InputError(sentence("There is no such class.", allowed=", ".join(names), received=str(label)))
-    called = str(name) if NAME.fullmatch(str(name)) else ""
+    called = name if isinstance(name, str) and re.fullmatch(NAME, name) else ""
     if not (sha256 := history.correct(called, str(label))):
         flask.abort(404, "There is no such answer; it may have been forgotten.")
     if content and hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(
-            "The correction is noted, but this is not the picture of that answer, so it isn't kept."
+        flask.abort(
+            409, "The correction is noted, but this is not the picture of that answer, so it isn't kept."
         )
     if content:
         history.keep(content)
@@ -155,7 +156,7 @@ def metrics() -> flask.Response:
 @blueprint.get("/openapi.json")
 def described() -> flask.Response:
     """This API as OpenAPI 3.1."""
-    return flask.jsonify(openapi.document(app().settings.name, app().settings.limits))
+    return flask.jsonify(openapi.document(app().settings, app().service.predictor.spec))
 
 
 # --- KServe's Open Inference Protocol, version 2 --------------------------------------------------------
@@ -190,34 +191,46 @@ def metadata(name: str) -> flask.Response:
 def infer(name: str) -> flask.Response:
     """Probabilities of images that are decoded and fitted already."""
     _require_model(name)
-    body = flask.request.get_json()
-    answers = app().service.predict_squares(_squares(body))
+    squares, called = _tensor(flask.request.get_json())
+    answers = app().service.predict_squares(squares)
     data = [p for one in answers for p in one.probabilities.values()]
     shape = [len(answers), len(app().service.predictor.spec.class_names)]
     output = {"name": "probabilities", "datatype": "FP32", "shape": shape, "data": data}
-    named = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
-    return flask.jsonify({"model_name": name, "outputs": [output]} | named)
+    return flask.jsonify({"model_name": name, "outputs": [output]} | called)
 
 
-def _squares(body: Any) -> np.ndarray:
-    """The (N, size, size, 3) uint8 tensor ``image`` of a request."""
-    size = app().service.predictor.spec.image_size
-    most = app().settings.limits.images
+def _tensor(body: Any) -> tuple[np.ndarray, dict[str, str]]:
+    """The (N, size, size, 3) uint8 tensor `image` of a request, and the `id` that it may have."""
+    size, most = app().service.predictor.spec.image_size, app().settings.limits.images
     try:
         (tensor,) = body["inputs"]
-        data = np.array(tensor["data"]).reshape(tensor["shape"])
-        fits = (tensor["name"], tensor["datatype"], *data.shape[1:]) == ("image", "UINT8", size, size, 3)
+        called = {"id": body["id"]} if "id" in body else {}
+        named = (tensor["name"], tensor["datatype"]) == ("image", "UINT8")
+        squares = _squares(tensor["data"], tensor["shape"]) if named else np.empty(0)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        fits = False
-    if (
-        not fits
-        or not 0 < len(data) <= most
-        or data.dtype.kind not in "iu"
-        or not (data >= 0).all() & (data < 256).all()
-    ):
+        called, squares = {}, np.empty(0)
+    fits = squares.shape[1:] == (size, size, 3) and 0 < len(squares) <= most
+    if not fits or not all(isinstance(one, str) for one in called.values()):
         allowed = f"one input `image`, UINT8, of the shape [1 to {most}, {size}, {size}, 3]"
         raise InputError(sentence("This is no such tensor.", allowed=allowed))
-    return data.astype(np.uint8)
+    return squares, called
+
+
+def _squares(data: Any, shape: list[int]) -> np.ndarray:
+    """Numbers from 0 to 255 in a list, or in lists of lists as the shape says.
+
+    Raises:
+        TypeError, ValueError, OverflowError: they are none, or as many as the shape says.
+    """
+    nested, numbers = np.shape(data), data
+    for _ in nested[1:]:
+        numbers = list(chain.from_iterable(numbers))
+    if {*map(type, numbers), *map(type, shape)} != {int}:  # True is a number to Python
+        raise ValueError
+    squares = np.array(numbers, np.uint8).reshape(shape)
+    if squares.shape != tuple(shape) or nested not in ((len(numbers),), squares.shape):
+        raise ValueError
+    return squares
 
 
 def _require_model(name: str) -> None:

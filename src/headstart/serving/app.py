@@ -28,6 +28,7 @@ def create_app(service: Service, settings: Settings, history: History | None = N
     app = App("headstart.serving")
     app.service, app.settings, app.metrics, app.history = service, settings, Metrics(), history
     app.json.sort_keys = False  # type: ignore[attr-defined]  # classes keep their order
+    app.debug = False  # whatever FLASK_DEBUG says
     app.config |= {
         "MAX_CONTENT_LENGTH": settings.limits.body,
         "MAX_FORM_MEMORY_SIZE": settings.limits.body,
@@ -88,8 +89,9 @@ def _unnoted(error: SQLAlchemyError) -> flask.Response:
 
 def _answer(found: Problem) -> flask.Response:
     """A page for people, problem details for programs."""
-    if flask.request.blueprint in ("page", "past") or "text/html" in flask.request.accept_mimetypes.values():
-        text, kind = page.problem(found), "text/html"
+    part, wanted = flask.request.blueprint, flask.request.accept_mimetypes.values()
+    if part in ("page", "past") or (part is None and "text/html" in wanted):
+        text, kind = page.problem(found), "text/html; charset=utf-8"
     else:
         text, kind = found.text(), KIND
     return flask.Response(text, int(found.status), found.headers, content_type=kind)

@@ -27,6 +27,7 @@ class Settings:
         images: folder that the paths of training images start from; None where they aren't there.
         feedback: whether people may say what a picture shows; that keeps this one picture.
         keep_images: whether all pictures are kept.
+        protected: whether a token is asked for, which the gate does.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Settings:
     images: Path | None = None
     feedback: bool = True
     keep_images: bool = False
+    protected: bool = False
 
 
 class Metrics:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 from headstart.serving.access import Access
 from headstart.serving.limits import Limits
+from headstart.serving.outbox import Message, Outbox
 from headstart.serving.problems import KIND, Problem
+from headstart.serving.rate import Rate
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -40,6 +40,7 @@ HEADERS = {
 """On every answer, those of the gate included."""
 
 BUSY = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at once; try again in a moment.", 1)
+BROKEN = Problem(HTTPStatus.BAD_REQUEST, "The request broke off, or its chunks are not as long as they say.")
 log = logging.getLogger("headstart.serving")
 
 
@@ -60,43 +61,40 @@ class Gate:
         end: Callable[[], None] = lambda: None,
     ) -> None:
         self.inner, self.limits, self.access, self.end = inner, limits, access or Access(), end
+        self.rate = Rate(limits.rate) if limits.rate else None
         self.reading = self.held = self.open = 0  # requests, their bytes, and requests with the application
+        self.outbox = Outbox(limits.held)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        answer = _dressed(send, self.limits.deadline)
+        answer = _dressed(send, self.limits.deadline, _headers(scope))
         always = scope["path"] in ALWAYS and scope["method"] in ("GET", "HEAD")
         most = 0 if always else self.limits.body
         if refused := self._refused(scope, most, always):
             await _refuse(answer, refused)
             return
         body = await self._read(receive, most)
-        if isinstance(body, Problem):
-            await _refuse(answer, body)
-        elif body is None:
-            return  # the client has gone
-        elif self.open >= self.limits.requests and not always:
-            await _refuse(answer, BUSY)
+        said = body if isinstance(body, Problem) else await self._admitted(scope, body, receive, always)
+        if isinstance(said, Problem):
+            await _refuse(answer, said)
         else:
-            self.open += not always
-            try:
-                await self._let_in(scope, body, receive, answer)
-            finally:
-                self.open -= not always
+            await self.outbox.hand(*said, answer)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's beginning and end (ASGI lifespan)."""
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
+        while self.open:  # by clients that have gone, or the server below would have waited for them
+            await asyncio.sleep(0.01)
         await asyncio.get_running_loop().run_in_executor(None, self.end)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _refused(self, scope: Message, most: int, always: bool) -> Problem | None:
         """Why a request isn't even read."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not always and (refused := self.access.refusal(headers)):
+        headers = _by_name(scope["headers"])
+        if not always and (refused := self._unwelcome(client(scope), headers)):
             return refused
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
@@ -105,8 +103,12 @@ class Gate:
             return Problem(HTTPStatus.BAD_REQUEST, "The address is not percent-encoded.")
         return BUSY if self.reading >= self.limits.readers and not always else None
 
-    async def _read(self, receive: Receive, most: int) -> bytes | Problem | None:
-        """All of a request, why it is refused, or None where the client has gone."""
+    def _unwelcome(self, client: str, headers: Mapping[str, str]) -> Problem | None:
+        """Who guesses at tokens is counted, too."""
+        return (self.rate.refusal(client) if self.rate else None) or self.access.refusal(headers)
+
+    async def _read(self, receive: Receive, most: int) -> bytes | Problem:
+        """All of a request, or why it is refused."""
         self.reading += 1
         try:
             return await asyncio.wait_for(self._body(receive, most), self.limits.reading)
@@ -116,13 +118,13 @@ class Gate:
         finally:
             self.reading -= 1
 
-    async def _body(self, receive: Receive, most: int) -> bytes | Problem | None:
+    async def _body(self, receive: Receive, most: int) -> bytes | Problem:
         parts, size = [], 0
         try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return None
+                    return BROKEN  # to whom it may concern
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 self.held += len(parts[-1])
@@ -135,22 +137,56 @@ class Gate:
         finally:
             self.held -= size
 
-    async def _let_in(self, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
+    async def _admitted(
+        self, scope: Message, body: bytes, receive: Receive, always: bool
+    ) -> tuple[Message, bytes] | Problem:
+        """What the application answers. Then its place is free, however slowly the client takes that."""
+        if self.open >= self.limits.requests and not always:
+            return BUSY
+        self.open += not always
+        try:
+            said = await self._let_in(scope, body, receive)
+        finally:
+            self.open -= not always
+        return said if isinstance(said, Problem) or self.outbox.has_room(said[1]) else BUSY
+
+    async def _let_in(self, scope: Message, body: bytes, receive: Receive) -> tuple[Message, bytes] | Problem:
         """An error of the application is an answer like every other."""
-        started = False
+        said: list[Message] = []
 
         async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+            said.append(message)
 
         try:
             await self.inner(_whole(scope, body), _replay(body, receive), noted)
         except Exception:
             log.exception("%s %s", scope["method"], ascii(scope["path"]))
-            if not started:
-                text = "Something went wrong here; the server's log says what."
-                await _refuse(send, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text))
+            text = "Something went wrong here; the server's log says what."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+        return said[0], b"".join(message.get("body", b"") for message in said)
+
+
+def client(scope: Message) -> str:
+    """The address that a request came from; empty where it is unknown."""
+    return str((scope.get("client") or ("",))[0])
+
+
+def _by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their names; what came twice is joined, as the application gets it."""
+    found: dict[str, str] = {}
+    for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs):
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def _headers(scope: Message) -> Mapping[str, str]:
+    """Those of an answer.
+
+    After a request in chunks the connection ends: who passed it on may have gone by another length, and what
+    follows be taken for a request of somebody else (RFC 9112, 6.1).
+    """
+    chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+    return {**HEADERS, "Connection": "close"} if chunked else HEADERS
 
 
 def _too_large(most: int) -> Problem:
@@ -177,9 +213,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _dressed(send: Send, seconds: float) -> Send:
-    """Adds the headers that every answer has; the rest for somebody who doesn't take it goes nowhere."""
-    own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+def _dressed(send: Send, seconds: float, headers: Mapping[str, str]) -> Send:
+    """Adds headers that an answer lacks; the rest for somebody who doesn't take it goes nowhere."""
+    own = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     gone = False
 
     async def dressed(message: Message) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -51,17 +52,19 @@ class History:
         url: as SQLAlchemy takes it, ``postgresql+psycopg://…``; see `url_of` for SQLite's.
         days: 0 to 36,500; answers are forgotten after so many, with their pictures; 0 keeps all. Corrections
             stay.
+        known: it was opened before, by another process; it may be out of reach for a while.
 
     Raises:
         InputError: there is no such database, or it cannot be reached.
     """
 
-    def __init__(self, url: str | URL, days: int = 0) -> None:
-        self.days, self.swept = days, 0.0
+    def __init__(self, url: str | URL, days: int = 0, known: bool = False) -> None:
+        self.days, self.swept = days, -math.inf
         try:
             self.engine = _engine(url)
-            with self.engine.begin() as connection:
-                _migrate(connection)
+            if not known:
+                with self.engine.begin() as connection:
+                    _migrate(connection)
         except (SQLAlchemyError, CommandError, ImportError, ValueError) as error:
             reason = printable((str(error).splitlines() or [type(error).__name__])[0])
             raise InputError(
@@ -72,7 +75,8 @@ class History:
                     remedy="Change --history.",
                 )
             ) from None
-        self.forget()
+        if not known:
+            self.forget()
 
     def add(self, model: str, sent: Sequence[Upload], answers: Sequence[Prediction]) -> list[str]:
         """Notes answers of a model, and returns what each is called."""

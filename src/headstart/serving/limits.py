@@ -17,6 +17,7 @@ class Limits:
         held: bytes of all requests that are being read.
         reading: seconds from the first byte of a request to its last.
         deadline: seconds that a complete request may wait for its answer.
+        rate: requests a minute of one client; 0 for any number; None for what suits the address.
     """
 
     body: int = 20_000_000
@@ -26,3 +27,4 @@ class Limits:
     held: int = 500_000_000
     reading: float = 15.0
     deadline: float = 30.0
+    rate: int | None = None

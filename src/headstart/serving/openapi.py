@@ -1,166 +1,151 @@
-"""The API as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0)."""
+"""The API as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0).
+
+It is exact: a request that it allows is answered, another one is refused, and nothing comes back but what it
+says. What JSON Schema cannot say is there in words: which bytes are a picture, how many numbers a shape has.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from headstart.serving.limits import Limits
+from headstart.inference.spec import BundleSpec
+from headstart.serving.application import Settings
+from headstart.serving.problems import KIND
+from headstart.serving.schemas import COUNT, FILE, NAME, TEXT, Json, components, given, listed, ref, taken
 
-Json = dict[str, Any]
-
-NUMBER, TEXT = {"type": "number"}, {"type": "string"}
-PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
-
-
-def _object(required: bool = True, **properties: Json) -> Json:
-    found: Json = {"type": "object", "properties": properties}
-    return found | ({"required": list(properties)} if required else {})
-
-
-PREDICTION = _object(
-    path=TEXT | {"description": "The name that came with the picture."},
-    label=TEXT | {"description": "The answer; empty where there is an error."},
-    confidence=PROBABILITY | {"description": "Its calibrated probability."},
-    probabilities={"type": "object", "additionalProperties": PROBABILITY},
-    decision={"enum": ["accept", "abstain", "unfamiliar", ""], "description": "Whether to act on it."},
-    distance={"type": ["number", "null"], "description": "To the training images; about 1 for one of them."},
-    error=TEXT | {"description": "Why there is no answer, or empty."},
-)
-NEIGHBOUR = _object(path=TEXT, label=TEXT, similarity=NUMBER)
-EXPLANATION = {
-    "allOf": [
-        {"$ref": "#/components/schemas/Prediction"},
-        _object(
-            border_share=PROBABILITY
-            | {"type": ["number", "null"], "description": "Share of the answer's heat at the border."},
-            heats={
-                "type": "object",
-                "additionalProperties": TEXT | {"contentEncoding": "base64", "contentMediaType": "image/png"},
-            },
-            neighbours={"type": "array", "items": {"$ref": "#/components/schemas/Neighbour"}},
-        ),
-    ]
-}
-CORRECTION = _object(id=TEXT, label=TEXT)
-CORRECTION["properties"] |= {"image": TEXT | {"contentEncoding": "base64"}}
-PROBLEM = _object(type=TEXT, title=TEXT, status={"type": "integer"}, detail=TEXT)
-TENSOR = _object(
-    name=TEXT, datatype=TEXT, shape={"type": "array", "items": {"type": "integer"}}, data={"type": "array"}
-)
-ERRORS = {
+MEANING = {
     400: "The request is not what is asked for.",
     401: "A token is asked for, and this is none or a wrong one.",
     403: "It comes from another site's page, or is not asked for here.",
+    404: "There is no such model, or no such answer.",
     408: "The request came too slowly.",
+    409: "The correction is noted, but the picture is not that of the answer.",
     413: "The request, or the number of its pictures, is too large.",
     415: "The content is of another type.",
+    421: "The server is not called that.",
     422: "No picture in it is a usable image.",
-    503: "There is too much to do, or the server is about to end; see Retry-After.",
+    429: "One client asks too often; see Retry-After.",
+    503: "There is too much to do, the history cannot be reached, or the server ends; see Retry-After.",
     504: "The answer took too long; see Retry-After.",
 }
+LATER = {"Retry-After": {"required": True, "description": "Seconds to wait.", "schema": COUNT}}
+HEADERS = {
+    401: {"WWW-Authenticate": {"required": True, "schema": TEXT}},
+    429: LATER,
+    503: LATER,
+    504: LATER,
+}
+ALWAYS = {400, 408, 413}
+"""How any request may be refused."""
 
 
-def document(name: str, limits: Limits) -> Json:
-    """The whole document for a model called `name`."""
+def document(settings: Settings, spec: BundleSpec) -> Json:
+    """The whole document for a model."""
+    schemes = {name: {"type": "http", "scheme": name} for name in ("bearer", "basic")}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"headstart: {name}", "version": version("headstart")},
-        "paths": _paths(limits),
-        "components": {
-            "schemas": {
-                "Prediction": PREDICTION, "Explanation": EXPLANATION, "Neighbour": NEIGHBOUR,
-                "Problem": PROBLEM, "Tensor": TENSOR,
-            },
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "basic": {"type": "http", "scheme": "basic"},
-            },
-        },
-        "security": [{}, {"bearer": []}, {"basic": []}],
-    }  # fmt: skip
+        "info": {"title": f"headstart: {settings.name}", "version": version("headstart")},
+        "paths": _posts(settings) | _gets(settings) | _protocol(settings),
+        "components": {"schemas": components(settings, spec), "securitySchemes": schemes},
+        "security": [{name: []} for name in schemes] if settings.protected else [],
+    }
 
 
-def _paths(limits: Limits) -> Json:
-    answers: Json = {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
+def _guarded(settings: Settings, *others: int) -> set[int]:
+    """How a request may be refused that not everybody may send at any time."""
+    own = {401} if settings.protected else set()
+    return {*ALWAYS, *own, 421, *({429} if settings.limits.rate else ()), 503, *others}
+
+
+def _posts(settings: Settings) -> Json:
+    most, pictures = settings.limits.images, _guarded(settings, 403, 415, 422, 504)
     wanted = {"name": "class", "in": "query", "description": "Another class whose heat is wanted.",
-              "schema": {"type": "array", "items": TEXT}}  # fmt: skip
-    model = {"name": "name", "in": "path", "required": True, "schema": TEXT}
-    tensors = {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}}
-    inference = _content(_object(inputs=tensors | {"minItems": 1, "maxItems": 1}))
-    most = f"One to {limits.images} pictures, {limits.body / 1e6:g} MB at most"
+              "schema": listed(ref("Class"), 0)}  # fmt: skip
+    ids = {"required": True, "schema": TEXT | {"pattern": f"^({NAME}(,{NAME})*)?$"},
+           "description": "What the history calls each answer; empty where there is none."}  # fmt: skip
     return {
-        "/v1/predict": {"post": _post(f"What they show. {most}.", _pictures(limits.images), answers)},
+        "/v1/predict": {
+            "post": _does(
+                f"What they show. One to {most} pictures, {settings.limits.body / 1e6:g} MB at most.",
+                _json(ref("Predictions")) | {"headers": {"X-Answer-Ids": ids}},
+                pictures, requestBody=_pictures("Pictures", most),
+            )
+        },
         "/v1/explain": {
-            "post": _post("What the answer for one picture rests on.", _pictures(1),
-                          {"$ref": "#/components/schemas/Explanation"}, [wanted])
+            "post": _does("What the answer for one picture rests on.", _json(ref("Explanation")), pictures,
+                          requestBody=_pictures("OnePicture", 1), parameters=[wanted])
         },
         "/v1/feedback": {
-            "post": _post("What a picture shows, by the id of its answer (the header X-Answer-Ids).",
-                          _content(CORRECTION), _object(id=TEXT, label=TEXT), None, (404,))
-        },
-        "/v1/model": {"get": _get("What answers: network, classes, thresholds, engine.")},
-        "/health": {"get": _get("The process answers.", ())},
-        "/ready": {"get": _get("New requests are taken.", (503,))},
-        "/metrics": {"get": _get("Counts and times for Prometheus.", kind="text/plain")},
-        "/openapi.json": {"get": _get("This document.")},
-        "/v2/health/live": {"get": _get("As /health; KServe's Open Inference Protocol, version 2.")},
-        "/v2/health/ready": {"get": _get("As /ready.", (401, 503))},
-        "/v2/models/{name}": {"get": _get("Names, types and shapes.", (401, 404), [model])},
-        "/v2/models/{name}/ready": {"get": _get("As /ready.", (401, 404, 503), [model])},
-        "/v2/models/{name}/infer": {
-            "post": _post("Probabilities of pictures that are decoded and fitted already.", inference,
-                          _object(outputs=tensors), [model], (404,))
+            "post": _does("What a picture shows, by the id of its answer (the header X-Answer-Ids).",
+                          _json(ref("Corrected")), _guarded(settings, 403, 404, 409, 415, 504),
+                          requestBody=_json(ref("Correction"), required=True))
         },
     }  # fmt: skip
 
 
-def _pictures(most: int) -> Json:
-    binary = TEXT | {"contentMediaType": "application/octet-stream"}
-    one = _object(data=TEXT | {"contentEncoding": "base64"}) | {"additionalProperties": True}
-    one["properties"] = {"name": TEXT} | one["properties"]
-    listed = {"type": "array", "items": one, "minItems": 1, "maxItems": most}
-    form = _object(file={"type": "array", "items": binary, "minItems": 1, "maxItems": most})
+def _gets(settings: Settings) -> Json:
+    found, guarded = given(status={"const": "alive"}), _guarded(settings)
+    ready, described = given(status={"const": "ready"}), taken(openapi=TEXT, paths={"type": "object"})
+    numbers = {"content": {"text/plain": {"schema": TEXT}}}
+    model = "What answers: network, classes, thresholds, engine."
+    return {
+        "/v1/model": {"get": _does(model, _json(ref("Model")), guarded)},
+        "/health": {"get": _does("The process answers.", _json(found), ALWAYS, security=[])},
+        "/ready": {"get": _does("New requests are taken.", _json(ready), {*ALWAYS, 503}, security=[])},
+        "/metrics": {"get": _does("Counts and times for Prometheus.", numbers, guarded)},
+        "/openapi.json": {"get": _does("This document.", _json(described), guarded)},
+    }
+
+
+def _protocol(settings: Settings) -> Json:
+    """KServe's Open Inference Protocol, version 2."""
+    name = {"name": "name", "in": "path", "required": True, "schema": {"enum": [settings.name]}}
+    guarded, named = _guarded(settings), {"parameters": [name]}
+    live, ready = _json(given(live={"const": True})), _json(given(status={"const": "ready"}))
+    return {
+        "/v2/health/live": {
+            "get": _does("As /health; KServe's Open Inference Protocol, version 2.", live, guarded)
+        },
+        "/v2/health/ready": {"get": _does("As /ready.", ready, guarded)},
+        "/v2/models/{name}": {
+            "get": _does("Names, types and shapes.", _json(ref("Metadata")), {*guarded, 404}, **named)
+        },
+        "/v2/models/{name}/ready": {"get": _does("As /ready.", ready, {*guarded, 404}, **named)},
+        "/v2/models/{name}/infer": {
+            "post": _does(
+                "Probabilities of pictures that are decoded and fitted already, as many as the shape says.",
+                _json(ref("Inferred")), _guarded(settings, 403, 404, 415, 504),
+                requestBody=_json(ref("Tensors"), required=True), **named,
+            )
+        },
+    }  # fmt: skip
+
+
+def _pictures(schema: str, most: int) -> Json:
+    form, raw = taken(file=listed(FILE, 1, most)), FILE | {"minLength": 1}
     return {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "image/*": {"schema": {}},
-            "application/octet-stream": {"schema": {}},
-            "application/json": {"schema": _object(images=listed)},
+            "image/*": {"schema": raw},
+            "application/octet-stream": {"schema": raw},
+            "application/json": {"schema": ref(schema)},
         },
     }
 
 
-def _content(schema: Json, kind: str = "application/json") -> Json:
-    return {"required": True, "content": {kind: {"schema": schema}}}
+def _json(schema: Json, **more: Any) -> Json:
+    return {"content": {"application/json": {"schema": schema}}, **more}
 
 
-def _post(
-    summary: str, body: Json, answer: Json, parameters: list[Json] | None = None, errors: tuple[int, ...] = ()
-) -> Json:
-    return {
-        "summary": summary,
-        "parameters": parameters or [],
-        "requestBody": body,
-        "responses": {"200": {"description": "Done.", "content": _content(answer)["content"]}}
-        | _problems((*ERRORS, *errors)),
-    }
+def _does(summary: str, answer: Json, refusals: Iterable[int], **more: Any) -> Json:
+    """An operation: what it gives, and how it may be refused; `more` are its other fields."""
+    problems = {str(status): _problem(status) for status in sorted(refusals)}
+    return {"summary": summary, **more, "responses": {"200": {"description": "Done."} | answer} | problems}
 
 
-def _get(
-    summary: str, errors: tuple[int, ...] = (401,), parameters: list[Json] | None = None,
-    kind: str = "application/json",
-) -> Json:  # fmt: skip
-    answer = {"description": "Done.", "content": {kind: {"schema": {}}}}
-    return {
-        "summary": summary,
-        "parameters": parameters or [],
-        "responses": {"200": answer} | _problems(errors),
-    }
-
-
-def _problems(statuses: tuple[int, ...]) -> Json:
-    known = ERRORS | {404: "There is no such model, or no such answer."}
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": known[status], "content": content} for status in sorted(statuses)}
+def _problem(status: int) -> Json:
+    headers = {"headers": HEADERS[status]} if status in HEADERS else {}
+    return {"description": MEANING[status], "content": {KIND: {"schema": ref("Problem")}}, **headers}

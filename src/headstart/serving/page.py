@@ -87,9 +87,8 @@ def report() -> flask.Response:
 @blueprint.get("/api")
 def api() -> str:
     """The API, to be read."""
-    return flask.render_template(
-        "api.html.j2", api=openapi.document(app().settings.name, app().settings.limits), **about()
-    )
+    document = openapi.document(app().settings, app().service.predictor.spec)
+    return flask.render_template("api.html.j2", api=document, **about())
 
 
 def problem(found: Problem) -> str:

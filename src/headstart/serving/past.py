@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 
 import flask
 
-from headstart.errors import harmless
+from headstart.errors import harmless, printable
 from headstart.serving.api import app
 from headstart.serving.history import PAGE, History, Wanted
 from headstart.serving.page import about
@@ -18,6 +19,8 @@ from headstart.serving.page import about
 blueprint = flask.Blueprint("past", __name__, url_prefix="/history")
 
 SPOOLED = 5_000_000  # bytes of a table that are held in memory
+LONGEST = 1000  # characters of what is looked for
+SHA256 = "[0-9a-f]{64}"
 COLUMNS = (
     "at",
     "name",
@@ -56,13 +59,14 @@ def table() -> flask.Response:
     name = "".join(c for c in app().settings.name if c.isprintable()) or "answers"
     response = flask.send_file(file, "text/csv", as_attachment=True, download_name=f"{name}.csv")
     response.content_length = length
+    response.headers["Cache-Control"] = "no-store"  # as by the gate, which keeps what Flask says of files
     return response
 
 
 @blueprint.get("/pictures/<sha256>.png")
 def picture(sha256: str) -> flask.Response:
     """A picture that was kept."""
-    found = _history().picture(sha256)
+    found = _history().picture(sha256) if re.fullmatch(SHA256, sha256) else None
     if found is None:
         flask.abort(404, "This picture was not kept.")
     return flask.Response(found, content_type="image/png")
@@ -82,9 +86,13 @@ def _line(cells: object) -> str:
 
 
 def _asked() -> dict[str, str]:
-    """What the address says of it, and nothing else that it says."""
+    """What the address says of it, and nothing else that it says.
+
+    NUL is as names have it, and what is long is cut: databases refuse the one, and take long for the other.
+    """
     known = ("decision", "label", "name", "corrected")
-    return {name: value for name, value in flask.request.args.items() if name in known}
+    given = {name: value for name, value in flask.request.args.items() if name in known}
+    return {name: value.replace("\0", printable("\0"))[:LONGEST] for name, value in given.items()}
 
 
 def _wanted() -> Wanted:

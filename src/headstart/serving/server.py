@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import socket
+import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from headstart.serving.service import Service, require_golden
 
 HISTORY = "served.sqlite3"
 LARGEST, LONGEST, MOST_DAYS = 1e9, 600, 36_500  # bytes, seconds, days
+RATE = 600  # requests a minute of one client, where others than this machine can ask
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Place:
         called, port: the address as it was given.
         token: SHA-256 of the token in hexadecimal digits; empty for none.
         names: others by which the server may be called, as behind a reverse proxy.
+        proxies: addresses or networks of reverse proxies, which say whom a request really comes from.
+        log_json: write a line of JSON for each request to standard error.
         limits: of requests.
         history: where answers are noted, a URL or a file; `none` for nowhere; empty for a file in the run.
         keep_days: answers are forgotten after so many; 0 keeps them.
@@ -48,11 +54,13 @@ class Place:
     port: int = 8000
     token: str = ""
     names: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     history: str = ""
     keep_days: int = 0
     feedback: bool = True
     keep_images: bool = False
+    log_json: bool = False
     host: str = ""
 
     @property
@@ -68,6 +76,11 @@ class Place:
         return f"http://{f'[{self.called}]' if ':' in self.called else self.called}:{self.port}"
 
     @property
+    def public(self) -> bool:
+        """Whether others than this machine can ask."""
+        return not ip_address(self.host).is_loopback or bool(self.proxies)
+
+    @property
     def model(self) -> Path:
         """The bundle's folder."""
         return RunDir(self.run).model if RunDir(self.run).model.is_dir() else self.run
@@ -78,12 +91,14 @@ def checked(place: Place) -> Place:
 
     Raises:
         InputError: no model, a history that cannot be opened, limits that allow nothing, a port that is
-            taken, or an address beyond this machine without a token.
+            taken, an address beyond this machine without a token, or a proxy that has no address.
         GateError: the model answers otherwise here than where it was trained.
     """
     place = replace(place, **_address(place))
     _require_token(place)
     _require_sense(place)
+    if place.limits.rate is None:
+        place = replace(place, limits=replace(place.limits, rate=RATE if place.public else 0))
     require_golden(_predictor(place))
     if place.noted:
         History(place.noted, place.keep_days).close()
@@ -98,29 +113,58 @@ def serve(place: Place) -> None:
 
     limits = place.limits
     multiprocessing.set_start_method("spawn", force=True)  # OpenMP's threads don't survive a fork
-    Granian(
+    os.environ.setdefault(
+        "MALLOC_ARENA_MAX", "2"
+    )  # else glibc keeps for each of many threads what it decoded
+    server = Granian(
         "headstart", place.host, place.port,
         interface=Interfaces.ASGI, workers=1, respawn_failed_workers=True, respawn_interval=0.2,
         http=HTTPModes.http1, websockets=False, loop=Loops.asyncio, log_enabled=False,
         http1_settings=HTTP1Settings(header_read_timeout=int(1000 * limits.reading)),
         workers_kill_timeout=int(limits.reading + limits.deadline) + 5,
-    ).serve(target_loader=partial(application, place), wrap_loader=False)  # fmt: skip
+    )  # fmt: skip
+    server.respawned_wrks = _Forgetful()
+    server.serve(target_loader=partial(application, place), wrap_loader=False)
+
+
+class _Forgetful(dict[int, float]):
+    """When workers were started again. Granian ends where one of them dies twice within 5.5 s.
+
+    So two pictures that kill a decoder would end the service; as nothing is remembered, it always comes back.
+    """
+
+    def __setitem__(self, worker: int, moment: float) -> None:
+        pass
 
 
 def application(place: Place) -> Any:
     """What a worker process runs: the gate, and Flask behind it."""
     from a2wsgi import WSGIMiddleware
+    from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
     from headstart.serving.app import create_app
     from headstart.serving.gate import Gate
+    from headstart.serving.log import Logged, to_stderr
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = place.limits
     service = Service(_predictor(place), limits.requests * limits.images, limits.deadline)
-    history = History(place.noted, place.keep_days) if place.noted else None
+    history = History(place.noted, place.keep_days, known=True) if place.noted else None
     app: Any = create_app(service, settings(place), history)
     inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
     access = Access(frozenset(name.lower() for name in (place.called, *place.names)), place.token)
-    return Gate(inner, limits, access, service.end)
+    gate: Any = Gate(inner, limits, access, service.end)
+    if place.log_json:
+        to_stderr()
+        gate = Logged(gate)
+    return wrap_asgi_with_proxy_headers(gate, list(place.proxies)) if place.proxies else gate
+
+
+def _end_with_parent() -> None:
+    """Else the worker of a server that was killed would answer on, and hold the port."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _predictor(place: Place) -> Predictor:
@@ -140,6 +184,7 @@ def settings(place: Place) -> Any:
         images=manifest.load(run.manifest).root if run.manifest.exists() else None,
         feedback=place.feedback,
         keep_images=place.keep_images,
+        protected=bool(place.token),
     )
 
 
@@ -163,9 +208,22 @@ def _require_sense(place: Place) -> None:
                 allowed=f"--max-mb up to {LARGEST / 1e6:g}, --deadline up to {LONGEST}, both above 0",
             )
         )
+    if (rate := place.limits.rate) is not None and rate < 0:
+        allowed = "1 or more, or 0 for any number"
+        raise InputError(sentence("--rate cannot be that.", allowed=allowed, received=rate))
+    for proxy in place.proxies:
+        _require_address(proxy)
     if not 0 <= place.keep_days <= MOST_DAYS:
         allowed = f"0 to {MOST_DAYS}; 0 keeps all"
         raise InputError(sentence("--keep-days cannot be that.", allowed=allowed, received=place.keep_days))
+
+
+def _require_address(proxy: str) -> None:
+    try:
+        ip_network(proxy)
+    except ValueError:
+        allowed = "an address or a network, such as 127.0.0.1 or 10.0.0.0/8"
+        raise InputError(sentence("This is no --proxy.", allowed=allowed, received=proxy)) from None
 
 
 def _address(place: Place) -> dict[str, Any]:

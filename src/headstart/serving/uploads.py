@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import math
 from base64 import b64decode
 from io import BytesIO
 from typing import IO, Any
@@ -52,11 +53,23 @@ def uploads(request: flask.Request, most: int) -> list[Upload]:
 
 def _from_json(body: Any) -> list[Upload]:
     try:
-        return [(_text(one.get("name", "")), b64decode(one["data"], validate=True)) for one in body["images"]]
+        return [(_text(one.get("name", "")), decoded(one["data"])) for one in body["images"]]
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
         raise InputError(
             sentence("This JSON holds no images.", allowed='{"images": [{"name": "a.jpg", "data": "…"}]}')
         ) from None
+
+
+def decoded(text: str) -> bytes:
+    """What a text in base64 stands for.
+
+    Raises:
+        TypeError, ValueError: it is none (RFC 4648); Python's would take one with a `=` too many.
+    """
+    content = b64decode(text, validate=True)
+    if len(text) != 4 * math.ceil(len(content) / 3):
+        raise ValueError(text)
+    return content
 
 
 def _text(name: object) -> str:
