@@ -120,9 +120,13 @@ def test_an_error_of_the_engine_is_that_of_its_request_alone(service, monkeypatc
 
 def test_at_its_end_it_answers_who_waits_and_takes_no_more(predictor):
     gate = threading.Event()
-    service = Service(Slow(predictor, gate), room=9, deadline=10)
+    slow = Slow(predictor, gate)
+    service = Service(slow, room=9, deadline=10)
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(3)]
+        asked = [pool.submit(service.predict, PICTURES[:1])]
+        while not slow.asked:
+            time.sleep(0.01)
+        asked += [pool.submit(service.predict, PICTURES[i : i + 1]) for i in (1, 2)]
         while service.waiting < 2:
             time.sleep(0.01)
         ending = pool.submit(service.end)

@@ -69,7 +69,7 @@ class Soak:
     drift: float
 
 
-SHORT = Soak(10, 4, 30, growth=480, share=0.5, drift=3)  # about what fills the last buffers: 5 MiB in 6 s
+SHORT = Soak(7, 3, 30, growth=750, share=0.5, drift=3)  # what fills the last buffers: 5 MiB in 4 s
 LONG = Soak(1800, 300, 12, growth=1, share=0.99, drift=1.1)
 
 

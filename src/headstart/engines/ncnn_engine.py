@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -22,6 +22,7 @@ from headstart.engines import threads
 
 MAGIC = 7767517  # first line of every ncnn param file
 SMALL = 14  # pixels
+WAITING = {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "1000"}
 FLOAT32 = np.uint32(0).tobytes()  # flag before a weight array: what follows is raw float32
 
 
@@ -124,7 +125,8 @@ class NcnnEngine:
     batch = 1
 
     def __init__(self, param: str, data: str, boundary: str) -> None:
-        import ncnn
+        with _short_waits():
+            import ncnn
 
         self.ncnn, self.net, self.boundary = ncnn, ncnn.Net(), boundary
         options = self.net.opt
@@ -169,6 +171,24 @@ def open_engine(
         data.flush()
         data.seek(0)
         return NcnnEngine(operations.param(), f"/dev/fd/{data.fileno()}", boundary)
+
+
+@contextmanager
+def _short_waits() -> Iterator[None]:
+    """Has ncnn's threads spin for some 15 µs where they wait for one another, and sleep then.
+
+    By itself libgomp, which reads this when it is loaded, spins for milliseconds: as fast where the machine
+    has nothing else to do, but beside one busy program a third of the rate, as the thread that all wait for
+    gets no core. Where there are more of its threads than cores, as in a server, it hardly spins: a tenth
+    slower. Other libraries that are loaded later must not see this.
+    """
+    chosen = {} if WAITING.keys() & os.environ.keys() else WAITING
+    os.environ.update(chosen)
+    try:
+        yield
+    finally:
+        for name in chosen:
+            del os.environ[name]
 
 
 def _give_back() -> None:

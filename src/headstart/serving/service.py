@@ -1,7 +1,10 @@
-"""The model behind a bounded queue: requests decode on their own threads, one thread computes.
+"""The model behind a bounded queue, from which one thread takes what is there, decodes and computes it.
 
 A network that keeps all cores busy gains nothing by waiting for company: what is queued is taken at once, as
-many images as the engine's batch holds. Whatever waited longer than its deadline is not computed any more.
+many images as the engine's batch holds, or a few more. They are decoded on all cores while the
+engine rests: side by side, a network whose cores wait for each other at every layer would lose more time
+than decoding takes. Large pictures are decoded on the threads of their requests, so that none holds others
+up. Whatever waited longer than its deadline is not computed any more.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from headstart.data import images
 from headstart.engines import TOLERANCE, threads
 from headstart.engines import row as engine_row
 from headstart.errors import GateError, HeadstartError, ImageError, sentence
@@ -29,6 +33,8 @@ Upload = tuple[str, bytes]
 """A picture that came: its name, as it was given or empty, and its bytes."""
 
 
+ROUND = 8  # images that are decoded before the engine goes on
+LARGE = 1_000_000  # pixels, which a PNG's decoder takes some 15 ms for
 LATE = "The answer took longer than the server waits; try again in a moment."
 _DECODERS = threading.BoundedSemaphore(threads())
 
@@ -43,12 +49,20 @@ class LateError(HeadstartError):
 
 @dataclass(frozen=True)
 class _Job:
-    """An image to be answered, or other work for the engine's thread, and who waits for it until when."""
+    """An image to be answered, or other work for the engine's thread, and who waits for it until when.
+
+    The image is a file's bytes, or (size, size, 3) uint8.
+    """
 
     until: float
     answer: Future[Any]
-    square: np.ndarray | None = None
+    image: bytes | np.ndarray | None = None
     work: Callable[[], object] | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return time.monotonic() >= self.until
 
 
 class Looked(NamedTuple):
@@ -93,13 +107,11 @@ class Service:
             LateError: it took too long.
         """
         until = time.monotonic() + self.deadline
-        squares = [self._decoded(content, until) for _, content in uploads]
-        asked = iter(self._ask([one for one in squares if not isinstance(one, ImageError)], until))
+        asked = self._ask([self._prepared(content, until) for _, content in uploads], until)
+        looked = [_result(answer, until) for answer in asked]
         return [
-            Looked(Prediction(name, "", 0.0, {}, error=str(square)), None)
-            if isinstance(square, ImageError)
-            else Looked(replace(_result(next(asked), until), path=name), square)
-            for (name, _), square in zip(uploads, squares, strict=True)
+            one._replace(said=replace(one.said, path=name))
+            for one, (name, _) in zip(looked, uploads, strict=True)
         ]
 
     def predict(self, uploads: Sequence[Upload]) -> list[Prediction]:
@@ -109,7 +121,7 @@ class Service:
     def predict_squares(self, squares: Iterable[np.ndarray]) -> list[Prediction]:
         """As `predict`, for (size, size, 3) uint8 images that are decoded and fitted."""
         until = time.monotonic() + self.deadline
-        return [_result(answer, until) for answer in self._ask(squares, until)]
+        return [_result(answer, until).said for answer in self._ask(squares, until)]
 
     def explain(self, upload: Upload, classes: Sequence[str] = (), k: int = 5) -> Explanation:
         """As `Explainer.explain`; raises what `predict` raises, and ImageError."""
@@ -136,8 +148,17 @@ class Service:
             except ImageError as error:
                 return error
 
-    def _ask(self, squares: Iterable[np.ndarray], until: float) -> list[Future[Prediction]]:
-        jobs = [_Job(until, Future(), square) for square in squares]
+    def _prepared(self, content: bytes, until: float) -> bytes | np.ndarray:
+        """A large picture, decoded; of another one, and of what is none, the bytes."""
+        try:
+            width, height = images.dimensions(content)
+        except ImageError:
+            return content
+        square = self._decoded(content, until) if width * height > LARGE else content
+        return content if isinstance(square, ImageError) else square
+
+    def _ask(self, pictures: Iterable[bytes | np.ndarray], until: float) -> list[Future[Looked]]:
+        jobs = [_Job(until, Future(), picture) for picture in pictures]
         for job in jobs:
             self._put(job)
         return [job.answer for job in jobs]
@@ -148,23 +169,43 @@ class Service:
         self.jobs.put(job)
 
     def _compute(self) -> None:
-        while (job := self.jobs.get()) is not None:
-            jobs = [job]
-            while len(jobs) < self.batch and not self.jobs.empty():
-                if (following := self.jobs.get()) is None:
-                    self.jobs.put(None)  # the end, after these
-                    break
-                jobs.append(following)
-            self._answer([one for one in jobs if time.monotonic() < one.until])
+        most = max(self.batch, ROUND)
+        with ThreadPoolExecutor(threads(), thread_name_prefix="decode") as decoders:
+            while (job := self.jobs.get()) is not None:
+                jobs = [job]
+                while len(jobs) < most and not self.jobs.empty():
+                    if (following := self.jobs.get()) is None:
+                        self.jobs.put(None)  # the end, after these
+                        break
+                    jobs.append(following)
+                self._answer(jobs, decoders)
 
-    def _answer(self, jobs: Sequence[_Job]) -> None:
-        images = [job for job in jobs if job.square is not None]
-        squares = [job.square for job in images if job.square is not None]
-        if squares:
-            _settle([job.answer for job in images], lambda: self.predictor.answers(squares))
+    def _answer(self, jobs: Sequence[_Job], decoders: ThreadPoolExecutor) -> None:
+        asked = [job for job in jobs if job.image is not None and not job.late]
+        squares = list(decoders.map(self._square, (job.image for job in asked)))
+        for job, square in zip(asked, squares, strict=True):
+            if isinstance(square, ImageError):
+                job.answer.set_result(Looked(Prediction("", "", 0.0, {}, error=str(square)), None))
+            elif isinstance(square, Exception):
+                job.answer.set_exception(square)
+        there = [(job, one) for job, one in zip(asked, squares, strict=True) if isinstance(one, np.ndarray)]
+        for start in range(0, len(there), self.batch):
+            group = [(job, one) for job, one in there[start : start + self.batch] if not job.late]
+            _settle([job.answer for job, _ in group], partial(self._look, [one for _, one in group]))
         for job in jobs:
-            if job.work:
+            if job.work and not job.late:
                 _settle([job.answer], partial(_alone, job.work))
+
+    def _square(self, image: bytes | np.ndarray | None) -> np.ndarray | Exception:
+        """An error is that of its picture alone."""
+        assert image is not None
+        try:
+            return image if isinstance(image, np.ndarray) else self.predictor.square(image)
+        except Exception as error:  # noqa: BLE001 - see above
+            return error
+
+    def _look(self, squares: Sequence[np.ndarray]) -> list[Looked]:
+        return [Looked(*pair) for pair in zip(self.predictor.answers(squares), squares, strict=True)]
 
 
 @contextmanager
