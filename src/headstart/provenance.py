@@ -11,7 +11,7 @@ from pathlib import Path
 from headstart.backbones import framework
 from headstart.engines import threads
 from headstart.engines.choice import processor
-from headstart.machine import instructions
+from headstart.machine import instructions, nvidia_gpus
 
 LIBRARIES = (
     "headstart",
@@ -55,15 +55,14 @@ def files(weights: str) -> dict[str, str]:
 
 
 def hardware() -> dict[str, object]:
-    """Processor and its instructions, cores in use, memory in GB (10⁹ bytes), operating system.
-
-    Virtual machines name a processor by its maker's series: only the instructions tell generations apart.
-    """
+    """Processor and its instructions, cores in use, GPUs, memory in GB (10⁹ bytes), operating system."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    gpus = ", ".join(nvidia_gpus())
     return {
         "cpu": processor(),
         "instructions": ", ".join(instructions()),
         "cores": threads(),
+        **({"gpu": gpus} if gpus else {}),
         "memory_gb": round(memory, 1),
         "system": platform.platform(),
     }

@@ -17,7 +17,7 @@ from headstart.data import manifest as manifests
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES
 from headstart.engines.choice import fastest
-from headstart.engines.precision import training_precision
+from headstart.engines.precision import capabilities, training_precision
 from headstart.errors import InputError, sentence
 from headstart.evaluation import evaluate, explain, thresholds
 from headstart.evaluation.metrics import Evaluation
@@ -97,6 +97,7 @@ def task_of(config: RunConfig, data: Manifest, decided: dict[str, Any]) -> Task:
         weight=table["weight"].to_numpy(),
         split=table["split"].to_numpy(),
         classes=len(data.class_names),
+        streamed=decided.get("streamed", training.strategy != "frozen" and bool(capabilities())),
     )
     return task if decided else estimate.within(task, seconds(training.time_limit))
 
@@ -108,6 +109,7 @@ def decided(task: Task) -> dict[str, Any]:
         "engine": task.engine,
         "precision": training.precision,
         "augment_views": training.augment_views,
+        "streamed": task.streamed,
     }
 
 

@@ -121,6 +121,12 @@ def trained_arrays(model: Any) -> Arrays:
     return found
 
 
+def freeze(model: Any, spec: Backbone, boundary: str) -> None:
+    """Keeps what lies below a tensor of a classifier from being trained."""
+    for name, _, _ in vgg.conv_names(spec):
+        model.get_layer(name).trainable = name in spec.above(boundary)
+
+
 def cut(model: Any, boundary: str, taps: tuple[str, ...] = ()) -> tuple[Any, Any]:
     """Cuts a classifier at one tensor: `above(below(x))` equals `model(x)`, layers are shared.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +104,22 @@ def _remembered(record: Path) -> str:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name, as the system tells it, and its generation where the name leaves that open.
+
+    Virtual machines name it by its maker's series: "AMD EPYC" may be any of five generations.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", text, re.MULTILINE))
+    if "model name" not in found:
         return platform.processor() or platform.machine()
+    generation = ", ".join(f"{word} {found[key]}" for word, key in _GENERATION.items() if key in found)
+    return found["model name"].strip() + (f" ({generation})" if generation else "")
+
+
+_GENERATION = {"family": "cpu family", "model": "model"}
 
 
 def _record(backbone: Backbone, head: str, size: int, installed: list[str]) -> Path:

@@ -71,7 +71,7 @@ def estimate(task: Task) -> Estimate:
         vectors = 4.0 * spec.width(head, size) * (shown + test * served)
         return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + vectors, vectors)
     phase = phases(config)[-1]
-    frozen = phase.boundary != "image"
+    frozen = task.reads(phase.boundary) != "image"
     numbers = spec.side(phase.boundary, size) ** 2 * spec.channels(phase.boundary) if frozen else 0
     direct = times.get("openvino", 2 * whole / FLOPS) / whole  # Keras's convolutions are direct ones too
     return Estimate(

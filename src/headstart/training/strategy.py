@@ -37,6 +37,8 @@ class Task:
         engine: that computes what is frozen.
         images, y, weight, split: (N,) each; the weight in the loss, and the names of the splits.
         classes: how many there are.
+        streamed: what is frozen below the last phase is computed anew in every step, inside its graph, as
+            suits a GPU; otherwise once, into the cache.
     """
 
     config: RunConfig
@@ -48,6 +50,11 @@ class Task:
     weight: np.ndarray
     split: np.ndarray
     classes: int
+    streamed: bool = False
+
+    def reads(self, boundary: str) -> str:
+        """The tensor that is read to train what lies above `boundary`."""
+        return "image" if self.streamed else boundary
 
     def recipe(self, preset: str = "dihedral", tensor: str = "") -> Recipe:
         """How the features, and the map at `tensor`, of views of a `preset` are computed."""
@@ -91,6 +98,7 @@ class Trained:
         reference: (N, 1, D) features of the training images as they are, by the trained network.
         val: (N, views, D) features of the validation images, by the same.
         test: (N, views, D) features of the test images; None where only the saved model shall compute them.
+        beginning: the head that the last phase began with; None where it was random, or in a checkpoint.
     """
 
     arrays: Arrays
@@ -100,6 +108,7 @@ class Trained:
     reference: np.ndarray
     val: np.ndarray
     test: np.ndarray | None
+    beginning: Arrays | None = None
 
 
 def fit(task: Task, journal: Journal) -> Trained:
@@ -204,14 +213,15 @@ def _deep(task: Task, journal: Journal) -> Trained:
     """The head, and then the network above the boundary with it; or all of it from nothing."""
     phase = phases(task.config)[-1]
     model, training = task.config.model, task.config.training
-    frozen = boundary.Frozen(task.backbone, model.head, task.arrays, phase.boundary)
+    tensor, layer = task.reads(phase.boundary), heads.first(task.backbone, model.head)
+    frozen = boundary.Frozen(task.backbone, model.head, task.arrays, tensor)
     budget = task.config.running.cache_gb * 1e9
     preset = training.augment if training.augment != "none" else "dihedral"
     (train, y), (val, y_val) = task.of("train"), task.of("val")
     with timed(journal.clock, "features"):  # validation first: it is read in every epoch
-        judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", phase.boundary), budget)
+        judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", tensor), budget)
         taken = frozen.bytes(len(val) * model.views, task.config.data.image_size)
-        read = boundary.read(frozen, train, phase.views, task.recipe(preset, phase.boundary), budget, taken)
+        read = boundary.read(frozen, train, phase.views, task.recipe(preset, tensor), budget, taken)
     examples = (
         Examples(read.source, np.arange(len(train)), y, task.training_weight(), phase.views),
         Examples(judged.source, np.arange(len(val)), y_val, np.ones(len(val)), model.views),
@@ -221,20 +231,22 @@ def _deep(task: Task, journal: Journal) -> Trained:
     with _built(task, phase):
         size, arrays = task.config.data.image_size, task.arrays | head
         whole = classifier.build_classifier(task.backbone, model.head, size, arrays, phase.dropout, scale)
-        above = classifier.cut(whole, phase.boundary, frozen.taps)[1]
+        classifier.freeze(whole, task.backbone, phase.boundary)
+        above = classifier.cut(whole, tensor, frozen.taps)[1]
     number = len(phases(task.config)) - 1
     begun = State(phase=number, history=state.history, chosen=state.chosen)
     with timed(journal.clock, phase.name):
         state = _run(task, above, phase, number, examples, begun, journal)
     found = classifier.trained_arrays(above)
-    arrays |= scale.folded(found, heads.first(task.backbone, model.head)) if scale else found
-    reference = features_above(task, arrays, phase.boundary, read.source, examples[0].rows, 1)
-    judged_by = features_above(task, arrays, phase.boundary, judged.source, examples[1].rows, model.views)
+    arrays |= scale.folded(found, layer) if scale else found
+    reference = features_above(task, arrays, tensor, read.source, examples[0].rows, 1)
+    judged_by = features_above(task, arrays, tensor, judged.source, examples[1].rows, model.views)
     chosen = {
         "epoch": float(state.best_epoch),
         **{f"head {name}": value for name, value in state.chosen.items()},
     }
-    return Trained(arrays, phase.boundary, state.history, chosen, reference, judged_by, None)
+    beginning = (scale.folded(head, layer) if scale else head) if begun.history else None
+    return Trained(arrays, phase.boundary, state.history, chosen, reference, judged_by, None, beginning)
 
 
 def _beginning(

@@ -199,7 +199,8 @@ class _Loop:
     def _sum(self) -> float:
         """Of all weights: no number where one of them isn't, which ReLU may hide from the loss."""
         ops = keras().ops
-        return sum(float(ops.convert_to_numpy(ops.sum(v))) for v in self.model.trainable_variables)
+        sums = [ops.sum(variable) for variable in self.model.trainable_variables]
+        return float(np.sum(ops.convert_to_numpy(ops.stack(sums)), dtype=np.float64))  # asks a GPU once
 
     def _require_finite(self, value: float, x: Any = (), what: str = "the loss") -> None:
         if not math.isfinite(value):
