@@ -149,7 +149,7 @@ def one_split(setting: Setting, seed: int, options: dict[str, Any]) -> dict[str,
 
 
 def frozen(task: Task, arrays: Arrays | None) -> dict[str, Any]:
-    """Figures of the head that fine-tuning began with, solved again where a checkpoint had taken its place."""
+    """Figures of the head that fine-tuning began with; solved again where a checkpoint had its place."""
     x = {split: frozen_features(task, split) for split in ("train", "val", "test")}
     name = task.config.model.head
     if arrays is None:

@@ -1,23 +1,25 @@
 """What fine-tuning VGG16 on ELPV takes: many recipes on the development seeds, in minutes on one GPU.
 
-    python benchmarks/explore_finetuned.py OUT [--seeds 0-3] [--seconds 280] [--share 0/3] [--recipes a,b]
+    python benchmarks/explore_finetuned.py [--seeds 0-3] [--seconds 280] [--recipes a,b]
 
 The recipes are those of `headstart train` and some that it does not have, written once more in PyTorch with
 all images in the GPU's memory, so that a run takes seconds. Splits, weights and the head to begin with are
-those of `bench_finetuned.py`. Every run's answers for validation and test are written to OUT (`.npz`), so
-that averages of several networks can be judged afterwards: `summary_finetuned.py` prints the table.
+those of `bench_finetuned.py`. Every run is logged when it ends, and not repeated.
 
-Several processes share a GPU: each takes every n-th run with `--share i/n`.
+Several processes share a GPU: each takes every n-th run with `--share i/n`, and a log of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import bench_elpv
 import bench_finetuned
 import numpy as np
 import torch
@@ -26,11 +28,14 @@ from torch.nn import functional
 
 from headstart.backbones import weights
 from headstart.backbones.vgg import conv_names
+from headstart.provenance import hardware
+from headstart.rundir import write_json
 from headstart.training.head import scaling
 from headstart.training.probe import PENALTIES
 from headstart.training.temperature import calibrated_loss
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+LOG = Path(__file__).parent / "results" / "elpv-explored.json"
 VIEWS = 8
 JUDGED = 128
 
@@ -78,7 +83,7 @@ RECIPES = (
 )
 
 
-class Network(torch.nn.Module):
+class Network(torch.nn.Module):  # type: ignore[misc]  # where PyTorch is not installed
     """VGG16 with a linear head on the scaled means and maxima of its taps."""
 
     def __init__(self, recipe: Recipe, arrays: dict[str, np.ndarray]) -> None:
@@ -126,7 +131,7 @@ class Cells:
     """The images in the GPU's memory, and a task of each seed."""
 
     def __init__(self) -> None:
-        self.pictures = bench_finetuned.bench_elpv.cells()[1]
+        self.pictures = bench_elpv.cells()[1]
         self.arrays = weights.find(VGG16)
         self.squares: dict[int, torch.Tensor] = {}
 
@@ -142,8 +147,8 @@ class Cells:
         return self.squares[size]
 
 
-def run(recipe: Recipe, seed: int, cells: Cells) -> dict[str, np.ndarray]:
-    """Trains by a recipe; (N, C) logits of validation and test by the head alone, the network, its average."""
+def run(recipe: Recipe, seed: int, cells: Cells) -> dict[str, Any]:
+    """Figures of the head alone, of the network half way and at the end, and of its averaged weights."""
     torch.manual_seed(seed)
     setting = next(s for s in bench_finetuned.SETTINGS if s.levels == recipe.classes and not s.whole_modules)
     setting = replace(setting, class_weight=recipe.class_weight)
@@ -163,14 +168,17 @@ def run(recipe: Recipe, seed: int, cells: Cells) -> dict[str, np.ndarray]:
 
     network = Network(recipe, cells.arrays).to(DEVICE)
     _begin(network, x, y, weights_of, rows)
-    found = {f"frozen {s}": judged(network, x, rows[s]) for s in ("val", "test")}
+
+    def figures() -> dict[str, float]:
+        return bench_finetuned.figures(task, {s: judged(network, x, rows[s]) for s in ("val", "test")})
+
+    found: dict[str, Any] = {"frozen": figures()}
     average = [p.detach().clone() for p in network.parameters() if p.requires_grad]
     for epoch in _train(network, x, target, weights_of, rows["train"], seed, average):
         if epoch in (recipe.epochs // 2, recipe.epochs):
-            found |= {f"{epoch} {s}": judged(network, x, rows[s]) for s in ("val", "test")}
+            found[f"epoch {epoch}"] = figures()
     _assign(network, average)
-    found |= {f"average {s}": judged(network, x, rows[s]) for s in ("val", "test")}
-    return found | {f"y {s}": task.y[rows[s]] for s in ("val", "test")}
+    return found | {"average": figures()}
 
 
 def _probability() -> np.ndarray:
@@ -239,7 +247,7 @@ def judged(network: Network, x: torch.Tensor, rows: np.ndarray) -> np.ndarray:
     network.eval()
     with torch.no_grad():
         z = (_features(network, x, rows) - network.mean) / network.scale
-        return network.head(z).mean(1).cpu().numpy()
+        return np.asarray(network.head(z).mean(1).cpu())
 
 
 def _train(
@@ -256,7 +264,7 @@ def _train(
     def factor(step: int) -> float:
         if step < warmup:
             return step / warmup
-        return 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     for epoch in range(1, recipe.epochs + 1):
@@ -304,9 +312,8 @@ def _jittered(pixels: torch.Tensor) -> torch.Tensor:
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     theta = torch.stack([cos, -sin, 0.03 * u[2], sin, cos, 0.03 * u[3]], 1).reshape(n, 2, 3)
     grid = functional.affine_grid(theta, [n, 1, *pixels.shape[1:]], align_corners=False)
-    moved = functional.grid_sample(pixels[:, None], grid, padding_mode="reflection", align_corners=False)[
-        :, 0
-    ]
+    moved = functional.grid_sample(pixels[:, None], grid, padding_mode="reflection", align_corners=False)
+    moved = moved[:, 0]
     centre = moved.mean((1, 2), keepdim=True)
     moved = (moved - centre) * (1 + 0.1 * u[4, :, None, None]) + centre * (1 + 0.1 * u[5, :, None, None])
     return moved.clamp(0, 255)
@@ -314,16 +321,15 @@ def _jittered(pixels: torch.Tensor) -> torch.Tensor:
 
 def _assign(network: Network, values: list[torch.Tensor]) -> None:
     with torch.no_grad():
-        for parameter, value in zip(
-            [p for p in network.parameters() if p.requires_grad], values, strict=True
-        ):
+        trained = [p for p in network.parameters() if p.requires_grad]
+        for parameter, value in zip(trained, values, strict=True):
             parameter.copy_(value)
 
 
 def main() -> None:
     """Runs what fits in the time, all recipes of the first seed first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
+    parser.add_argument("--log", type=Path, default=LOG)
     parser.add_argument("--seeds", default="0-3")
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--share", default="0/1")
@@ -336,20 +342,19 @@ def main() -> None:
     names = [name for name in asked.recipes.split(",") if name]
     recipes = [recipe for recipe in RECIPES if not names or recipe.name in names]
     jobs = [(seed, recipe) for seed in range(first, last + 1) for recipe in recipes][share::of]
+    log = json.loads(asked.log.read_text()) if asked.log.exists() else {"hardware": hardware(), "runs": {}}
     cells = Cells()
     longest = 0.0
     for seed, recipe in jobs:
+        if (key := f"{recipe.name}, seed {seed}") in log["runs"]:
+            continue
         start = time.monotonic()
         if start + longest > end:
             break
-        found = run(recipe, seed, cells)
-        seconds = time.monotonic() - start
-        longest = max(longest, seconds)
-        kept = {name: value.astype(np.float32) for name, value in found.items()}
-        np.savez_compressed(asked.out / f"{recipe.name} {seed}.npz".replace(" ", "_"), **kept)
-        right = (found["average test"].argmax(1) == found["y test"]).mean()
-        before = (found["frozen test"].argmax(1) == found["y test"]).mean()
-        print(f"{recipe.name}, seed {seed}: {before:.4f} -> {right:.4f}, {seconds:.1f} s", flush=True)
+        log["runs"][key] = found = run(recipe, seed, cells)
+        longest = max(longest, time.monotonic() - start)
+        write_json(asked.log, log)
+        print(key, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,20 @@ from headstart.engines import choice
 TINY = specs.backbone("vgg-tiny")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n", "AMD EPYC (family 26, model 2)"),
+        ("processor\t: 0\nmodel name\t: Neoverse\n", "Neoverse"),
+    ],
+)
+def test_a_processor_is_told_from_others_of_its_name(text, expected, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(choice, "Path", lambda _: tmp_path / "cpuinfo")
+
+    assert choice.processor() == expected
+
+
 @pytest.fixture(autouse=True)
 def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))

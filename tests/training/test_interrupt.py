@@ -71,6 +71,40 @@ def test_a_second_one_ends_the_process_at_once(child, first, second, code):
     assert (out, err) == ("", "")
 
 
+DROPPED = """
+import sys, time
+from headstart.training.interrupt import raised
+raised()
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.excepthook(*sys.exc_info())  # as `PyErr_Print` does in C++ code
+try:
+    1 / 0
+except ZeroDivisionError:
+    sys.excepthook(*sys.exc_info())
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("again", flush=True)
+"""
+
+
+def test_one_that_c_code_prints_and_drops_is_not_seen_and_comes_again():
+    process = subprocess.Popen(
+        [sys.executable, "-c", DROPPED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    assert out == "again\n"
+    assert "KeyboardInterrupt" not in err
+    assert "ZeroDivisionError" in err
+
+
 def test_handlers_are_as_before_and_nothing_was_asked():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

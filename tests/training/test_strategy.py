@@ -168,6 +168,36 @@ def test_fine_tuning_begins_where_the_head_ended(learnt):
     assert top["val_loss"] == pytest.approx(chosen["val_loss"], rel=0.01)
 
 
+def test_streamed_the_frozen_part_is_computed_with_each_step(fit, learnt, tmp_path):
+    """As on a GPU: nothing is cached, what is frozen keeps its bits, and the steps are those of the maps."""
+    what, cached = learnt("finetune with taps")
+    streamed = fit(replace(what, streamed=True))
+
+    assert not (tmp_path / "cache of run" / "maps").exists()
+    before = weights.random(TINY, 4)
+    changed = {n.split("/")[0] for n, a in streamed.arrays.items() if not np.array_equal(a, before.get(n))}
+    assert changed == CHANGED["finetune with taps"] | {"head"}
+    top = [[row["val_loss"] for row in t.history if row["phase"] == "top"] for t in (cached, streamed)]
+    assert top[0][:2] == pytest.approx(top[1][:2], rel=0.05)  # later epochs amplify float16's rounding
+    assert accuracy(what, streamed) >= 11 / 12
+
+
+def test_the_head_that_fine_tuning_began_with_is_handed_out(learnt):
+    """Its logits on the frozen features give the validation loss that was chosen by."""
+    what, trained = learnt("finetune")
+
+    engine = open_engine("keras", what.backbone, "gap", SIZE, what.arrays)
+    images, y = what.of("val")
+    pixels = [what.recipe().view(image, view) for image in images for view in range(8)]
+    x = np.array(list(run_batches(engine, pixels))).reshape(len(images), 8, -1)
+    logits = heads.from_arrays(TINY, "gap", trained.beginning).logits(x)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
+    chosen = next(row for row in trained.history if row.get("C") == trained.chosen["head C"])
+    assert losses.mean() == pytest.approx(chosen["val_loss"], rel=0.01)
+    assert learnt("scratch")[1].beginning is None
+
+
 # --- one seed, and the test split -----------------------------------------------------------------------
 
 

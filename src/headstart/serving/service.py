@@ -191,7 +191,8 @@ class Service:
         there = [(job, one) for job, one in zip(asked, squares, strict=True) if isinstance(one, np.ndarray)]
         for start in range(0, len(there), self.batch):
             group = [(job, one) for job, one in there[start : start + self.batch] if not job.late]
-            _settle([job.answer for job, _ in group], partial(self._look, [one for _, one in group]))
+            if group:
+                _settle([job.answer for job, _ in group], partial(self._look, [one for _, one in group]))
         for job in jobs:
             if job.work and not job.late:
                 _settle([job.answer], partial(_alone, job.work))

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 AGAIN = 0.5  # seconds
@@ -23,7 +23,7 @@ def raised() -> None:
     """From now on a signal becomes KeyboardInterrupt, or SystemExit with 143, again and again."""
     for number in (*EXIT, *_timer()):
         signal.signal(number, _raise)
-    sys.unraisablehook = _unraisable
+    sys.unraisablehook, sys.excepthook = _unraisable, _printed
 
 
 def came() -> int:
@@ -48,6 +48,12 @@ def _unraisable(lost: sys.UnraisableHookArgs) -> None:
     """Says nothing of an exception that is lost in a destructor, say: it will be raised again."""
     if not _first or not issubclass(lost.exc_type, (KeyboardInterrupt, SystemExit)):
         sys.__unraisablehook__(lost)
+
+
+def _printed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Says nothing of an exception that C++ code prints before it drops it: likewise."""
+    if not _first or not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end(number: int) -> None:

@@ -228,6 +228,7 @@ def _deep(task: Task, journal: Journal) -> Trained:
     )
     with timed(journal.clock, "head"):
         head, scale, state = _beginning(task, read.features, judged.features, journal)
+        beginning = (scale.folded(head, layer) if scale else head) if state.history else None
     with _built(task, phase):
         size, arrays = task.config.data.image_size, task.arrays | head
         whole = classifier.build_classifier(task.backbone, model.head, size, arrays, phase.dropout, scale)
@@ -245,7 +246,6 @@ def _deep(task: Task, journal: Journal) -> Trained:
         "epoch": float(state.best_epoch),
         **{f"head {name}": value for name, value in state.chosen.items()},
     }
-    beginning = (scale.folded(head, layer) if scale else head) if begun.history else None
     return Trained(arrays, phase.boundary, state.history, chosen, reference, judged_by, None, beginning)
 
 
