@@ -13,7 +13,8 @@ start of the process to its end, and memory is the most that the system counted 
 `peers_training.py`.
 
 Every measurement is logged when it ends, and an interrupted benchmark goes on. Run it on an idle machine:
-each one keeps the load average that it began with, how many cores it kept busy, and the commit.
+each one keeps the load average that it began with, how many cores it kept busy, and the commit. The log has a
+part for each kind of machine; ratios are of one machine.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def main() -> None:
     parser.add_argument("--develop", action="store_true", help="few small images, nothing is written")
     chosen = parser.parse_args()
     setting = DEVELOP if chosen.develop else FIGURE
-    log: Log = {"measurements": {}} if chosen.develop else _opened()
+    machines: list[Log] = [] if chosen.develop else _opened()
+    log: Log = {"measurements": {}} if chosen.develop else _here(machines)
     repeats = chosen.repeats or (1 if chosen.develop else 3)
     parts = {"a", "b"} if chosen.only is None else {chosen.only}
     wanted = _wanted(parts | ({"memory"} if chosen.memory else set()), repeats)
@@ -109,11 +111,11 @@ def main() -> None:
                 log["measurements"][key(name, repeat)] = row = bench.measure(WAYS[name], repeat)
                 print(f"{key(name, repeat)}: {row['seconds']:.1f} s, {row['peak_gb']:.2f} GB", flush=True)
                 if not chosen.develop:
-                    write_json(LOG, log)
+                    write_json(LOG, machines)
     print_table(log["measurements"])
     log["limits"], log["goals"] = limits(log["measurements"], setting), goals(log["measurements"])
     if not chosen.develop:
-        write_json(LOG, log)
+        write_json(LOG, machines)
 
 
 def key(name: str, repeat: int) -> str:
@@ -336,17 +338,22 @@ def goals(measurements: Log) -> Log:
 # --- log -----------------------------------------------------------------------------------------------
 
 
-def _opened() -> Log:
+def _opened() -> list[Log]:
     """The log so far. Only committed code is measured, so that each commit in it says what ran."""
     if _git("status", "--porcelain", "--", "src", "benchmarks/*_training.py"):
         raise SystemExit("Commit src/ and benchmarks/ first: the log names the commit that was measured.")
+    found: list[Log] = json.loads(LOG.read_text(encoding="utf-8")) if LOG.exists() else []
+    return found
+
+
+def _here(machines: list[Log]) -> Log:
+    """The part of the log that is of a machine like this one; a new one, where there is none."""
     here = hardware()
-    if not LOG.exists():
-        return {"hardware": here, "versions": versions(), "measurements": {}}
-    log: Log = json.loads(LOG.read_text(encoding="utf-8"))
-    if log["hardware"] != here:
-        raise SystemExit(f"{LOG} is of another machine: move it away to begin anew.")
-    return log
+    for log in machines:
+        if all(log["hardware"].get(name) == here[name] for name in ("cpu", "instructions", "cores")):
+            return log
+    machines.append({"hardware": here, "versions": versions(), "measurements": {}})
+    return machines[-1]
 
 
 def _git(*arguments: str) -> str:
