@@ -183,18 +183,17 @@ def _features(pictures: list[features.Image], setting: Setting) -> np.ndarray:
 
 
 def opened(file: Path) -> Log:
-    """The log so far. A new figure starts from committed code only, so that its commit says what ran.
-
-    `COMMIT` in the environment names it for a copy of the tree without its history.
-    """
+    """The log so far. A new figure starts from committed code only, so that its commit says what ran."""
     if file.exists():
         log: Log = json.loads(file.read_text(encoding="utf-8"))
         return log
-    commit = os.environ.get("COMMIT") or _committed()
-    return {"commit": commit, "hardware": hardware(), "versions": versions(), "splits": {}}
+    return {"commit": commit(), "hardware": hardware(), "versions": versions(), "splits": {}}
 
 
-def _committed() -> str:
+def commit() -> str:
+    """What is going to be measured; `COMMIT` names it for a copy of the tree without its history."""
+    if named := os.environ.get("COMMIT"):
+        return named
     own = (f"benchmarks/bench_{name}.py" for name in ("elpv", "finetuned"))
     if _git("status", "--porcelain", "--", "src", *own):
         raise SystemExit("Commit src/ and benchmarks/ first: the log names the commit that was measured.")

@@ -15,6 +15,7 @@ eight views. Trained on a GPU, the network answers in the precision that the lib
 Beside it the frozen network on the same images and views: the head that fine-tuning begins with.
 
 A log that exists is continued split by split, and a split that was interrupted goes on at its checkpoint.
+Each split says what it ran on.
 Published: Deitsch et al. 2019 (arXiv:1807.02894), VGG19 fine-tuned at 300 px: 88.42 %, AUC 0.944, one split.
 """
 
@@ -44,8 +45,9 @@ from headstart.backbones.weights import Arrays
 from headstart.config import RunConfig
 from headstart.data.loader import ahead
 from headstart.data.sources import elpv
-from headstart.machine import nvidia_gpus
+from headstart.engines.precision import capabilities
 from headstart.progress import shown
+from headstart.provenance import hardware, versions
 from headstart.rundir import RunDir, cache_dir, write_json
 from headstart.training import boundary, features, probe, strategy
 from headstart.training.features import Image
@@ -96,15 +98,19 @@ def main() -> None:
     asked = parser.parse_args()
     first, last = map(int, asked.seeds.split("-"))
     options = OPTIONS | (json.loads(asked.options) if asked.develop else {})
-    log: Log = {"splits": {}} if asked.develop else bench_elpv.opened(LOG)
+    log: Log = {"splits": {}}
+    if LOG.exists() and not asked.develop:
+        log = json.loads(LOG.read_text(encoding="utf-8"))
     if log.setdefault("options", options) != options:
         raise SystemExit(f"{LOG.name} was begun with other options: {log['options']}. Move it away first.")
     settings = [setting for setting in SETTINGS if asked.setting in ("", setting.name)]
     seeds = range(first, last + 1)
     missing = [(s, seed) for s in settings for seed in seeds if f"{s.name}, seed {seed}" not in log["splits"]]
+    new = missing and not asked.develop
+    ran = {"commit": bench_elpv.commit(), "on": hardware(), "with": versions()} if new else {}
     for setting, seed, found in measured(missing, options, asked.jobs):
         key = f"{setting.name}, seed {seed}"
-        log["splits"][key] = found
+        log["splits"][key] = found | ran
         print(key, json.dumps(found), flush=True)
         if not asked.develop:
             write_json(LOG, log)
@@ -190,7 +196,7 @@ def make_task(setting: Setting, seed: int, options: dict[str, Any]) -> Task:
     split = np.full(len(y), "train", dtype=object)
     split[train[inner]], split[test] = "val", "test"
     config = resolved(RunConfig.from_options(seed=seed, class_weight=setting.class_weight, **options))
-    gpu = bool(nvidia_gpus())
+    gpu = bool(capabilities())
     return Task(
         config, VGG16, weights.find(VGG16), "keras" if gpu else "ncnn", pictures, y, cells.weight, split,
         setting.levels, streamed=gpu,

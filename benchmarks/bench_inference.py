@@ -27,7 +27,7 @@ from statistics import median
 from typing import Any
 
 from headstart.machine import instructions
-from headstart.provenance import hardware, versions
+from headstart.provenance import alike, hardware, versions
 from headstart.rundir import cache_dir, write_json
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def main() -> None:
     log: Log = {"hardware": hardware(), "versions": versions(), "measured": {}, "cold": {}}
     if LOG.exists() and not develop:
         log = json.loads(LOG.read_text(encoding="utf-8"))
-        if log["hardware"] != hardware():
+        if not alike(log["hardware"], hardware()):
             raise SystemExit(f"{LOG} is of another machine: move it away to begin anew.")
     with tempfile.TemporaryDirectory() as folder:
         files, truth = listed(run, Path(folder))

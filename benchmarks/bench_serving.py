@@ -34,7 +34,7 @@ from typing import Any
 import bench_inference
 from served import Server, served
 
-from headstart.provenance import hardware, versions
+from headstart.provenance import alike, hardware, versions
 from headstart.rundir import cache_dir, write_json
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ def main() -> None:
     log: Log = {"hardware": hardware(), "versions": _versions(), "measured": {}}
     if LOG.exists() and not develop:
         log = json.loads(LOG.read_text(encoding="utf-8"))
-        if log["hardware"] != hardware():
+        if not alike(log["hardware"], hardware()):
             raise SystemExit(f"{LOG} is of another machine: move it away to begin anew.")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(setting, Path(folder), bench_inference.prepared("taps"), tiny())

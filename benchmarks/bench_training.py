@@ -35,7 +35,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from headstart.provenance import hardware, versions
+from headstart.provenance import alike, hardware, versions
 from headstart.rundir import write_json
 
 HERE = Path(__file__).parent
@@ -350,7 +350,7 @@ def _here(machines: list[Log]) -> Log:
     """The part of the log that is of a machine like this one; a new one, where there is none."""
     here = hardware()
     for log in machines:
-        if all(log["hardware"].get(name) == here[name] for name in ("cpu", "instructions", "cores")):
+        if alike(log["hardware"], here):
             return log
     machines.append({"hardware": here, "versions": versions(), "measurements": {}})
     return machines[-1]

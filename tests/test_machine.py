@@ -107,3 +107,11 @@ def test_this_machine_has_memory():
 
     assert total > 1e8
     assert free > 0
+
+
+def test_hidden_gpus_are_not_seen(monkeypatch):
+    monkeypatch.setattr(machine, "nvidia_gpus", lambda: ("NVIDIA H200",))
+    assert machine.visible_gpus() == ("NVIDIA H200",)
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert machine.visible_gpus() == ()

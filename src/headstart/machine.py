@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -61,6 +62,12 @@ def nvidia_gpus(proc: Path = PROC) -> tuple[str, ...]:
         if line.startswith("Model:")
     ]
     return tuple(found) or _listed_gpus()
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Those of them that are not hidden from this process."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+    return () if hidden else nvidia_gpus()
 
 
 def _listed_gpus() -> tuple[str, ...]:

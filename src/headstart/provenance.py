@@ -11,7 +11,7 @@ from pathlib import Path
 from headstart.backbones import framework
 from headstart.engines import threads
 from headstart.engines.choice import processor
-from headstart.machine import instructions, nvidia_gpus
+from headstart.machine import instructions, visible_gpus
 
 LIBRARIES = (
     "headstart",
@@ -54,15 +54,26 @@ def files(weights: str) -> dict[str, str]:
         return {"weights": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
+KIND = ("cpu", "instructions", "cores", "gpu")
+
+
+def alike(one: dict[str, object], other: dict[str, object]) -> bool:
+    """Whether two descriptions by `hardware` are of one kind of machine: their seconds may be compared.
+
+    >>> alike({"cpu": "A", "cores": 2, "system": "Linux 6"}, {"cpu": "A", "cores": 2, "gpu": ""})
+    True
+    """
+    return all((one.get(name) or "") == (other.get(name) or "") for name in KIND)
+
+
 def hardware() -> dict[str, object]:
     """Processor and its instructions, cores in use, GPUs, memory in GB (10⁹ bytes), operating system."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    gpus = ", ".join(nvidia_gpus())
     return {
         "cpu": processor(),
         "instructions": ", ".join(instructions()),
         "cores": threads(),
-        **({"gpu": gpus} if gpus else {}),
+        "gpu": ", ".join(visible_gpus()),
         "memory_gb": round(memory, 1),
         "system": platform.platform(),
     }

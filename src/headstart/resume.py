@@ -91,10 +91,10 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
 
 
 def _under(facts: dict[str, Any]) -> dict[str, Any]:
-    """Under what a run computes its bits: versions, the instructions, and how many cores share the sums."""
+    """Under what a run computes its bits: versions, instructions, GPU, and how many cores share the sums."""
     found = {name: facts[name] for name in ("versions",) if name in facts}
     hardware = facts.get("hardware", {})
-    return found | {"hardware": {n: hardware[n] for n in ("cores", "instructions") if n in hardware}}
+    return found | {"hardware": {n: hardware[n] for n in ("cores", "instructions", "gpu") if n in hardware}}
 
 
 def read_facts(run: RunDir) -> dict[str, Any]:

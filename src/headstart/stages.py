@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones import heads, specs, weights
-from headstart.config import EvalConfig, Precision, RunConfig, seconds
+from headstart.config import EvalConfig, Precision, RunConfig, TrainConfig, seconds
 from headstart.data import images
 from headstart.data import ledger as ledgers
 from headstart.data import manifest as manifests
@@ -97,9 +97,14 @@ def task_of(config: RunConfig, data: Manifest, decided: dict[str, Any]) -> Task:
         weight=table["weight"].to_numpy(),
         split=table["split"].to_numpy(),
         classes=len(data.class_names),
-        streamed=decided.get("streamed", training.strategy != "frozen" and bool(capabilities())),
+        streamed=decided.get("streamed", False) if decided else _streams(training),
     )
     return task if decided else estimate.within(task, seconds(training.time_limit))
+
+
+def _streams(training: TrainConfig) -> bool:
+    """Whether a GPU computes the frozen layers with each step. Blended are maps, which must be read then."""
+    return training.strategy != "frozen" and training.mix == "none" and bool(capabilities())
 
 
 def decided(task: Task) -> dict[str, Any]:

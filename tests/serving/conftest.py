@@ -50,8 +50,10 @@ class Slow:
     def __init__(self, predictor, gate, batch=1):
         self.inner, self.gate, self.asked = predictor, gate, []
         self.engine, self.spec = replace_batch(predictor.engine, batch), predictor.spec
+        self.bundle, self.squared = predictor.bundle, 0
 
     def square(self, content):
+        self.squared += 1
         return self.inner.square(content)
 
     def answers(self, squares):

@@ -119,6 +119,9 @@ def test_tensors_by_the_open_inference_protocol(client, predictor):
         assert found["outputs"][0]["shape"] == [2, 3]
         np.testing.assert_allclose(np.reshape(found["outputs"][0]["data"], (2, 3)), expected, atol=1e-6)
 
+    untyped = json.dumps({"inputs": [tensor | {"data": data}]})  # as Triton's client sends it
+    assert client.post("/v2/models/animals/infer", data=untyped).json["outputs"]
+    assert client.get("/v2").json["name"] == "headstart"
     assert client.get("/v2/models/animals").json["inputs"][0]["shape"] == [-1, 64, 64, 3]
     assert client.get("/v2/models/plants").status_code == 404
     halved = squares.reshape(4, 32, 64, 3).tolist()  # as many numbers, in other lists

@@ -34,6 +34,7 @@ STARTS = {
     "everywhere with another token": (EVERYWHERE, {"TOKEN": SECRET, "FLASK_TOKEN": SECRET}, NO_TOKEN, None),
     "everywhere behind a name": ((*EVERYWHERE, "--name", "cells.example"), {}, NO_TOKEN, None),
     "everywhere behind a proxy": ((*EVERYWHERE, "--proxy", "127.0.0.1"), {}, NO_TOKEN, None),
+    "behind a proxy": (("--proxy", "127.0.0.1"), {}, NO_TOKEN, None),
     "everywhere with a token": (EVERYWHERE, TOKEN, 401, {"00000000"}),
     "to be debugged": ((), {"FLASK_DEBUG": "1", "FLASK_ENV": "development"}, 200, HERE),
     "to be debugged with a token": ((), TOKEN | {"FLASK_DEBUG": "1", "WERKZEUG_DEBUG_PIN": "off"}, 401, HERE),

@@ -175,6 +175,26 @@ def test_more_readers_and_more_bytes_than_allowed_are_refused():
     assert [client.status for client in large].count(503) >= 1
 
 
+def test_who_asks_slowly_for_health_takes_nobody_s_place():
+    slowly = [Client(*[b""] * 100, path="/health", method="GET", wait=0.1) for _ in range(7)]
+    good = Client(b"x", b"y", wait=0.05)
+    let(*slowly, good)
+
+    assert good.status == 200
+    assert {client.status for client in slowly} == {408}
+
+
+def test_bytes_count_until_they_are_answered():
+    """Three of 900 while the first three are computed: 3,000 may be there."""
+    first = [Client(b"a" * 900) for _ in range(2)]
+    later = [Client(b"a" * 900, wait=0.03) for _ in range(2)]
+    last = Client(b"a" * 900, wait=0.2)
+    let(*first, *later, last, inner=slow)
+
+    assert [client.status for client in (*first, last)] == [200] * 3
+    assert [client.status for client in later] == [503] * 2
+
+
 def test_health_is_no_way_past_the_limits():
     assert let(Client(b"x" * 1000, path="/health", method="POST", length=1001)).status == 413
     assert let(Client(b"x", path="/health", method="GET", length=1)).status == 413

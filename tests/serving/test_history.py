@@ -60,6 +60,12 @@ def test_what_was_answered_is_there_with_all_that_was_said(history, place):
     assert second["error"] == "no image"
 
 
+def test_of_a_name_without_end_the_beginning_is_noted(history):
+    history.add("m" * 64, [("x" * 1_000_000, b"a")], [said()])
+
+    assert [one.name for one in history.every(Wanted())] == ["x" * histories.LONGEST]
+
+
 def test_many_write_at_once(history):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda i: history.add("m", [(f"{i}", b"x")] * 3, [said()] * 3), range(60)))

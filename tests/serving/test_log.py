@@ -65,9 +65,11 @@ def test_an_error_is_one_line_too(caplog):
 def test_a_server_behind_a_proxy_notes_and_counts_whom_the_proxy_names(model, tmp_path):
     log = tmp_path / "log"
     options = ("--log-json", "--proxy", "127.0.0.1", "--rate", "2", "--history", "none")
-    with served(model, *options, output=log) as (port, _):
+    token = "a long word that nobody guesses"  # noqa: S105
+    own = {"Content_Type": "image/png", "Authorization": f"Bearer {token}"}
+    with served(model, *options, output=log, HEADSTART_TOKEN=token) as (port, _):
         for client in ["192.0.2.1"] * 3 + ["192.0.2.2", "198.51.100.9, 192.0.2.3"]:
-            asked(port, "POST", "/v1/predict?a=b", PICTURE, Content_Type="image/png", X_Forwarded_For=client)
+            asked(port, "POST", "/v1/predict?a=b", PICTURE, X_Forwarded_For=client, **own)
 
     noted = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert [(one["client"], one["status"]) for one in noted if one["path"] == "/v1/predict"] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from tests import models
 from tests.serving.conftest import Slow
 
 from headstart.errors import GateError, ImageError
+from headstart.inference import bundle
+from headstart.inference.predictor import Predictor
 from headstart.serving.service import BusyError, LateError, Service, require_golden
 
 PICTURES = [(f"{i}.png", models.picture(i, 40 + i, 50)) for i in range(12)]
@@ -89,6 +92,32 @@ def test_without_room_it_refuses_at_once(predictor):
     service.end()
 
 
+def test_where_there_is_no_room_for_all_none_is_computed(predictor):
+    slow = Slow(predictor, threading.Event())
+    slow.gate.set()
+    service = Service(slow, room=2, deadline=10)
+
+    with pytest.raises(BusyError):
+        service.predict(PICTURES[:3])
+    assert service.predict(PICTURES[3:4])[0].label
+    assert slow.asked == [1]
+    service.end()
+
+
+def test_a_large_picture_that_is_broken_is_decoded_once(predictor):
+    """By the thread of its request, and not again while the engine's waits."""
+    slow = Slow(predictor, threading.Event())
+    slow.gate.set()
+    service = Service(slow, deadline=10)
+
+    broken, good = service.predict([("a.png", models.picture(1, 1200, 900)[:-4000]), PICTURES[0]])
+
+    assert "truncated" in broken.error or "ends" in broken.error, broken.error
+    assert good.label
+    assert slow.squared == 2
+    service.end()
+
+
 def test_what_is_late_is_given_up_and_not_computed(predictor):
     gate = threading.Event()
     slow = Slow(predictor, gate)
@@ -160,3 +189,35 @@ def test_a_model_that_answers_otherwise_is_not_served(predictor, monkeypatch):
 
     with pytest.raises(GateError, match="answers otherwise here than where it was trained"):
         require_golden(other)
+
+
+def test_nor_one_that_answers_with_no_number(predictor, monkeypatch):
+    other = predictor.with_engine(predictor.engine)
+    monkeypatch.setattr(other, "head", other.head.__class__(other.head.kernel * np.nan, other.head.bias))
+
+    with pytest.raises((GateError, ValueError)):
+        require_golden(other)
+
+
+def test_nor_one_in_eight_bits_that_names_other_classes(predictor, monkeypatch):
+    other = predictor.with_engine(predictor.engine)
+    monkeypatch.setattr(other, "engine_name", "openvino-int8")
+    require_golden(other)
+    monkeypatch.setattr(other, "head", other.head.__class__(-other.head.kernel, -other.head.bias))
+
+    with pytest.raises(GateError):
+        require_golden(other)
+
+
+def test_what_becomes_of_its_folder_changes_no_answer(model, tmp_path):
+    """But for explanations, which read the folder again: those are refused."""
+    shutil.copytree(model, tmp_path / "model")
+    service = Service(Predictor(bundle.load(tmp_path / "model")), deadline=10)
+    before, digest = service.predict(PICTURES[:1]), service.digest
+    shutil.rmtree(tmp_path / "model")
+
+    assert service.predict(PICTURES[:1]) == before
+    assert service.digest == digest == bundle.load(model).digest
+    with pytest.raises(BusyError, match="started again"):
+        service.explain(PICTURES[0])
+    service.end()

@@ -192,3 +192,21 @@ def test_where_nothing_is_frozen_pixels_are_read_and_nothing_is_kept(fresh):
     np.testing.assert_array_equal(pixels, [dihedral(images[row].content, 3) for row in (2, 0)])
     assert found.features is None
     assert not list(fresh.iterdir())
+
+
+@pytest.mark.parametrize(("held", "reads"), [(1e9, 3), (2.0 * 3 * SIZE**2, 3 + 2)])
+def test_pixels_are_read_once_as_far_as_memory_is_meant_for_them(monkeypatch, held, reads):
+    """Three views of three pictures; where two find room, the third is read for each view."""
+    monkeypatch.setattr(boundary, "HELD", held)
+    asked = []
+    square = features.Image.square
+    monkeypatch.setattr(
+        features.Image, "square", lambda self, *how: asked.append(self.sha256) or square(self, *how)
+    )
+    images = pictures(3)
+    source = opened(images, part=frozen("image")).source
+
+    for view in range(3):
+        (found,) = source.batch(np.arange(3), view)
+        np.testing.assert_array_equal(found, [dihedral(image.content, view) for image in images])
+    assert len(asked) == reads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,17 +11,15 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def ahead(work: Callable[[S], T], items: Iterable[S], workers: int = 0, window: int = 16) -> Iterator[T]:
+def ahead(work: Callable[[S], T], items: Iterable[S], workers: int = 2, window: int = 16) -> Iterator[T]:
     """Yields ``work(item)`` in the order of `items`, at most `window` of them in flight.
-
-    `workers` threads do it; 0: two, or with many cores, where a GPU computes meanwhile, half of them.
 
     Memory stays bounded for a stream of any length, and an exception arrives at the item that raised it.
 
     >>> list(ahead(abs, [-3, 2, -1], window=2))
     [3, 2, 1]
     """
-    pool = ThreadPoolExecutor(workers or max(2, (os.cpu_count() or 1) // 2), thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     pending: deque[Future[T]] = deque()
     try:
         for item in items:

@@ -15,7 +15,7 @@ import numpy as np
 from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
 from headstart.engines import ENGINES, Engine, open_engine, run_batches, threads
-from headstart.machine import instructions, nvidia_gpus
+from headstart.machine import instructions, visible_gpus
 from headstart.rundir import cache_dir, to_json, write_text
 
 CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
@@ -49,7 +49,7 @@ def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: 
 
 def _candidates() -> list[str]:
     installed = [name for name in CANDIDATES if ENGINES[name].installed]
-    return [name for name in installed if name != "keras" or nvidia_gpus()] or ["keras"]
+    return [name for name in installed if name != "keras" or visible_gpus()] or ["keras"]
 
 
 def measured(backbone: Backbone, head: str, size: int) -> dict[str, float]:

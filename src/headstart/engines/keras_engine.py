@@ -9,16 +9,16 @@ import numpy as np
 from headstart.backbones.classifier import build_features
 from headstart.backbones.framework import keras
 from headstart.backbones.specs import Backbone
-from headstart.engines.precision import capabilities
 
 
 class KerasEngine:
     """`predict_on_batch` of the flat Keras graph."""
 
+    batch = 8
+
     def __init__(
         self, backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], boundary: str
     ) -> None:
-        self.batch = 64 if capabilities() else 8  # a GPU wants more at once than the cache of a CPU holds
         self.model = build_features(backbone, head, size, arrays)
         if boundary:
             tensor = self.model.get_layer(boundary).output

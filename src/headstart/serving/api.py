@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from importlib.metadata import version
 from itertools import chain
 from typing import Any, cast
 
@@ -54,8 +55,7 @@ def answered() -> tuple[list[Looked], list[str]]:
     if app().settings.keep_images:
         for _, content in sent:
             history.keep(content)
-    model = app().service.predictor.bundle.digest
-    return looked, history.add(model, sent, [one.said for one in looked])
+    return looked, history.add(app().service.digest, sent, [one.said for one in looked])
 
 
 @blueprint.post("/v1/feedback")
@@ -126,7 +126,7 @@ def model() -> flask.Response:
     predictor = app().service.predictor
     spec = predictor.spec
     return flask.jsonify(
-        name=app().settings.name, sha256=predictor.bundle.digest, backbone=spec.backbone, head=spec.head,
+        name=app().settings.name, sha256=app().service.digest, backbone=spec.backbone, head=spec.head,
         image_size=spec.image_size, fit=spec.fit, views=spec.views, class_names=spec.class_names,
         engine=predictor.engine_name, temperature=spec.temperature,
         thresholds={"confidence": predictor.rule.confidence, "distance": predictor.rule.distance},
@@ -162,6 +162,12 @@ def described() -> flask.Response:
 # --- KServe's Open Inference Protocol, version 2 --------------------------------------------------------
 
 
+@blueprint.get("/v2")
+def server() -> flask.Response:
+    """What this server is."""
+    return flask.jsonify(name="headstart", version=version("headstart"), extensions=[])
+
+
 @blueprint.get("/v2/health/live")
 def live() -> flask.Response:
     """As `/health`."""
@@ -191,7 +197,7 @@ def metadata(name: str) -> flask.Response:
 def infer(name: str) -> flask.Response:
     """Probabilities of images that are decoded and fitted already."""
     _require_model(name)
-    squares, called = _tensor(flask.request.get_json())
+    squares, called = _tensor(flask.request.get_json(force=True))  # clients of Triton name no type
     answers = app().service.predict_squares(squares)
     data = [p for one in answers for p in one.probabilities.values()]
     shape = [len(answers), len(app().service.predictor.spec.class_names)]

@@ -76,7 +76,7 @@ class Gate:
             await _refuse(answer, refused)
             return
         body = await self._read(receive, most)
-        said = body if isinstance(body, Problem) else await self._admitted(scope, body, receive, always)
+        said = body if isinstance(body, Problem) else await self._held(scope, body, receive, always)
         if isinstance(said, Problem):
             await _refuse(answer, said)
         else:
@@ -109,17 +109,18 @@ class Gate:
 
     async def _read(self, receive: Receive, most: int) -> bytes | Problem:
         """All of a request, or why it is refused."""
-        self.reading += 1
+        counted = most > 0  # nobody takes places by asking how the server is
+        self.reading += counted
         try:
             return await asyncio.wait_for(self._body(receive, most), self.limits.reading)
         except TimeoutError:
             seconds = f"{self.limits.reading:g} s"
             return Problem(HTTPStatus.REQUEST_TIMEOUT, f"The request took longer than {seconds}.")
         finally:
-            self.reading -= 1
+            self.reading -= counted
 
     async def _body(self, receive: Receive, most: int) -> bytes | Problem:
-        parts, size = [], 0
+        parts, size, whole = [], 0, False
         try:
             while True:
                 message = await receive()
@@ -133,9 +134,19 @@ class Gate:
                 if self.held > self.limits.held:
                     return BUSY
                 if not message.get("more_body", False):
+                    whole = True
                     return b"".join(parts)
         finally:
-            self.held -= size
+            self.held -= 0 if whole else size  # what is whole is held until it is answered
+
+    async def _held(
+        self, scope: Message, body: bytes, receive: Receive, always: bool
+    ) -> tuple[Message, bytes] | Problem:
+        """As `_admitted`; the bytes count until then, as the application holds them, even twice."""
+        try:
+            return await self._admitted(scope, body, receive, always)
+        finally:
+            self.held -= len(body)
 
     async def _admitted(
         self, scope: Message, body: bytes, receive: Receive, always: bool

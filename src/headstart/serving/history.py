@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, delete, event, func, insert, or_, select, update
+from sqlalchemy import URL, Engine, create_engine, delete, event, func, insert, make_url, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,7 @@ from headstart.serving.tables import Answer, Picture
 
 SWEEP = 3600  # seconds after which old answers are looked for again
 PAGE = 50  # rows of a page
+LONGEST = 500  # letters of a name that are noted
 log = logging.getLogger("headstart.serving")
 
 
@@ -84,9 +85,9 @@ class History:
         rows = [
             {
                 "id": uuid.uuid4().hex, "at": at, "model": model,
-                "sha256": hashlib.sha256(content).hexdigest(), "name": printable(name), "label": one.label,
-                "confidence": one.confidence, "decision": one.decision, "distance": one.distance,
-                "error": printable(one.error),
+                "sha256": hashlib.sha256(content).hexdigest(), "name": printable(name)[:LONGEST],
+                "label": one.label, "confidence": one.confidence, "decision": one.decision,
+                "distance": one.distance, "error": printable(one.error),
             }
             for (name, content), one in zip(sent, answers, strict=True)
         ]  # fmt: skip
@@ -171,11 +172,18 @@ def _of(asked: Any, wanted: Wanted) -> Any:
 
 
 def _engine(url: str | URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, connect_args=_patience(make_url(url)))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _several_at_once)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine
+
+
+def _patience(url: URL) -> dict[str, Any]:
+    """PostgreSQL's client would wait minutes for a server that is gone without a word."""
+    if url.get_backend_name() != "postgresql":
+        return {}
+    return {"connect_timeout": 5, "tcp_user_timeout": 10_000, "options": "-c statement_timeout=10000"}
 
 
 def _several_at_once(connection: Any, _: object) -> None:

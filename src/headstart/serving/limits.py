@@ -14,7 +14,7 @@ class Limits:
         images: of one request.
         requests: that wait or are answered at the same time; more are refused at once.
         readers: requests that are being read at the same time.
-        held: bytes of all requests that are being read.
+        held: bytes of all requests that are being read, or wait for their answer.
         reading: seconds from the first byte of a request to its last.
         deadline: seconds that a complete request may wait for its answer.
         rate: requests a minute of one client; 0 for any number; None for what suits the address.

@@ -104,7 +104,9 @@ def _protocol(settings: Settings) -> Json:
     name = {"name": "name", "in": "path", "required": True, "schema": {"enum": [settings.name]}}
     guarded, named = _guarded(settings), {"parameters": [name]}
     live, ready = _json(given(live={"const": True})), _json(given(status={"const": "ready"}))
+    server = _json(given(name=TEXT, version=TEXT, extensions=listed(TEXT, 0)))
     return {
+        "/v2": {"get": _does("What this server is.", server, guarded)},
         "/v2/health/live": {
             "get": _does("As /health; KServe's Open Inference Protocol, version 2.", live, guarded)
         },
@@ -116,7 +118,7 @@ def _protocol(settings: Settings) -> Json:
         "/v2/models/{name}/infer": {
             "post": _does(
                 "Probabilities of pictures that are decoded and fitted already, as many as the shape says.",
-                _json(ref("Inferred")), _guarded(settings, 403, 404, 415, 504),
+                _json(ref("Inferred")), _guarded(settings, 403, 404, 504),
                 requestBody=_json(ref("Tensors"), required=True), **named,
             )
         },

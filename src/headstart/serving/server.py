@@ -102,6 +102,7 @@ def checked(place: Place) -> Place:
     if place.limits.rate is None:
         place = replace(place, limits=replace(place.limits, rate=RATE if place.public else 0))
     require_golden(_predictor(place))
+    settings(place)
     if place.noted:
         History(place.noted, place.keep_days).close()
     return place
@@ -151,7 +152,7 @@ def application(place: Place) -> Any:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = place.limits
     sys.setswitchinterval(SWITCH)
-    service = Service(_predictor(place), limits.requests * limits.images, limits.deadline)
+    service = Service(_predictor(place), deadline=limits.deadline)
     history = History(place.noted, place.keep_days, known=True) if place.noted else None
     app: Any = create_app(service, settings(place), history)
     inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
@@ -192,13 +193,13 @@ def settings(place: Place) -> Any:
 
 
 def _require_token(place: Place) -> None:
-    if not ip_address(place.host).is_loopback and not place.token:
+    if place.public and not place.token:
         raise InputError(
             sentence(
                 "Others could reach this address, and nobody would have to show a token.",
-                allowed="127.0.0.1, or another address with a token",
-                received=place.called,
-                remedy="Put a long random text into HEADSTART_TOKEN, or leave --host out.",
+                allowed="127.0.0.1 without --proxy, or a token",
+                received=" ".join([place.called, *(f"--proxy {proxy}" for proxy in place.proxies)]),
+                remedy="Put a long random text into HEADSTART_TOKEN, or leave --host and --proxy out.",
             )
         )
 

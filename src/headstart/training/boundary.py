@@ -124,14 +124,29 @@ def _once(jobs: Sequence[tuple[bytes, Image, int]]) -> Iterator[tuple[bytes, Ima
             yield job
 
 
+HELD = 1e9  # bytes of squares that are kept in memory
+
+
 class Pixels:
-    """A source of the images themselves, for a network of which nothing is frozen."""
+    """A source of the images themselves, for a graph that begins with pixels.
+
+    Each is read, decoded and made square once, as far as memory is meant for that.
+    """
 
     def __init__(self, images: Sequence[Image], recipe: Recipe) -> None:
         self.images, self.recipe = images, recipe
+        self.squares: dict[int, np.ndarray] = {}
 
     def batch(self, rows: np.ndarray, view: int) -> Inputs:
-        return (np.stack([self.recipe.view(self.images[row], view) for row in rows]),)
+        return (np.stack([self._view(int(row), view) for row in rows]),)
+
+    def _view(self, row: int, view: int) -> np.ndarray:
+        square = self.squares.get(row)
+        if square is None:
+            square = self.images[row].square(self.recipe.image_size, self.recipe.fit)
+            if (len(self.squares) + 1) * square.nbytes <= HELD:
+                self.squares[row] = square
+        return self.recipe.varied(square, view, self.images[row].sha256)
 
 
 class Streamed:

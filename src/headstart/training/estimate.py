@@ -10,10 +10,12 @@ from headstart.backbones.heads import shapes
 from headstart.backbones.specs import Backbone
 from headstart.engines.choice import measured
 from headstart.progress import note
+from headstart.training.boundary import HELD
 from headstart.training.phases import Phase, phases
 from headstart.training.strategy import Task
 
 FLOPS = 1e11  # a second, where no engine was timed here: two cores of a laptop
+GPU = 1e13  # and a small GPU
 STEP = 3  # a step computes its layers forwards, and backwards for inputs and for kernels
 BASE = 1.2e9  # bytes: Python, TensorFlow and the frozen network
 
@@ -66,22 +68,33 @@ def estimate(task: Task) -> Estimate:
     shown = train * config.training.augment_views + val * served
     whole = macs(spec, size)
     times = measured(spec, head, size)
-    seconds = times.get(task.engine, 2 * whole / FLOPS)
+    guess = 2 * whole / (GPU if task.streamed else FLOPS)
+    seconds = times.get(task.engine, guess)
+    vectors = 4.0 * spec.width(head, size) * (shown + test * served)
     if config.training.strategy == "frozen":
-        vectors = 4.0 * spec.width(head, size) * (shown + test * served)
         return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + vectors, vectors)
     phase = phases(config)[-1]
-    frozen = task.reads(phase.boundary) != "image"
-    numbers = spec.side(phase.boundary, size) ** 2 * spec.channels(phase.boundary) if frozen else 0
-    direct = times.get("openvino", 2 * whole / FLOPS) / whole  # Keras's convolutions are direct ones too
+    cached = task.reads(phase.boundary) != "image"
+    numbers = spec.side(phase.boundary, size) ** 2 * spec.channels(phase.boundary) if cached else 0
+    begun = config.training.strategy != "scratch"  # from features of the frozen network
+    direct = (
+        times.get("keras" if task.streamed else "openvino", guess) / whole
+    )  # Keras has no Winograd either
+    above = macs(spec, size, phase.boundary)
+    below = whole - above if task.streamed else 0.0
     return Estimate(
-        features=shown * frozen * seconds,
+        features=shown * begun * seconds,
         test=test * served * seconds,
         epochs=phase.epochs,
-        epoch=(STEP * train + val * served) * macs(spec, size, phase.boundary) * direct,
-        memory=BASE + _trained(task, phase),
+        epoch=(train * (STEP * above + below) + val * served * (above + below)) * direct,
+        memory=BASE + _trained(task, phase) + begun * vectors + (0.0 if cached else _held(size, train + val)),
         disk=2.0 * shown * numbers,
     )
+
+
+def _held(size: int, images: int) -> float:
+    """Bytes of pixels that stay in memory."""
+    return min(2.0 * HELD, 3.0 * size**2 * images)
 
 
 def _trained(task: Task, phase: Phase) -> float:
@@ -115,6 +128,10 @@ def say(task: Task) -> None:
     what += f", {found.epochs} epochs" if found.epochs else ""
     varied = f", {views} views of each image ({training.augment})" if views > 1 else ""
     note(f"Plan       {training.strategy}: {what}{varied}")
+    if phase.boundary != "features":
+        where = "; what is frozen is computed with each step, on the GPU" if task.streamed else ""
+        rate = f"{phase.optimizer} at {phase.learning_rate:g}"
+        note(f"Steps      {phase.batch_size} images, {rate}, {phase.precision}{where}")
     disk = f", {found.disk / 1e9:.1f} GB of cache" if found.disk > 5e7 else ""
     need = f"{found.memory / 1e9:.1f} GB of memory{disk}"
     note(f"Estimate   {_duration(found.seconds)}, {need}, if nothing is cached")

@@ -73,8 +73,11 @@ class Recipe:
 
     def view(self, image: Image, view: int) -> np.ndarray:
         """(size, size, 3) uint8: the image as the network is shown it."""
-        square = image.square(self.image_size, self.fit)
-        return augment(square, self.augment or "dihedral", self.seed, view, image.sha256)
+        return self.varied(image.square(self.image_size, self.fit), view, image.sha256)
+
+    def varied(self, square: np.ndarray, view: int, sha256: str) -> np.ndarray:
+        """A view of the square of an image."""
+        return augment(square, self.augment or "dihedral", self.seed, view, sha256)
 
 
 def recipe(

@@ -15,6 +15,7 @@ from headstart.backbones.heads import Scaling
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
 from headstart.config import RunConfig
+from headstart.engines import threads
 from headstart.engines.precision import training_precision
 from headstart.errors import InputError, sentence
 from headstart.progress import timed
@@ -220,7 +221,8 @@ def _deep(task: Task, journal: Journal) -> Trained:
     (train, y), (val, y_val) = task.of("train"), task.of("val")
     with timed(journal.clock, "features"):  # validation first: it is read in every epoch
         judged = boundary.read(frozen, val, model.views, task.recipe("dihedral", tensor), budget)
-        taken = frozen.bytes(len(val) * model.views, task.config.data.image_size)
+        kept = len(val) * model.views if judged.features is not None else 0
+        taken = frozen.bytes(kept, task.config.data.image_size)
         read = boundary.read(frozen, train, phase.views, task.recipe(preset, tensor), budget, taken)
     examples = (
         Examples(read.source, np.arange(len(train)), y, task.training_weight(), phase.views),
@@ -280,7 +282,8 @@ def _run(
     state, tensors = saved if saved and saved[0].phase == number else (begun, {})
     last = number == len(phases(task.config)) - 1
     deadline = journal.deadline if last else journal.share(0.2)  # a head alone needs few seconds
-    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write)
+    readers = min(trainer.WINDOW, threads()) if task.streamed else 2  # a GPU leaves the cores to them
+    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write, readers)
     return trainer.fit(stage, state, tensors, journal.checkpoints)
 
 

@@ -30,6 +30,7 @@ from headstart.training.temperature import calibrated_losses, cross_entropy
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints inside an epoch
 JUDGED = 64  # images in a batch of validation
+WINDOW = 4  # batches that are prepared ahead
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Stage:
         seed: settles order, blends and dropout.
         deadline: on the clock of `time.monotonic`, when the last epoch should have ended.
         on_epoch: called with all rows of the history, and the last one again, after every epoch.
+        readers: threads that prepare batches meanwhile.
     """
 
     model: Any
@@ -52,6 +54,7 @@ class Stage:
     seed: int
     deadline: float = math.inf
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None  # noqa: ARG005
+    readers: int = 2
 
 
 def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) -> State:
@@ -125,7 +128,7 @@ class _Loop:
         """The steps that this epoch still lacks, and validation at its end."""
         state = self.state
         start = time.monotonic() - state.seconds
-        for x, y, weight in ahead(self._batch, range(state.step, self.steps), window=4):
+        for x, y, weight in ahead(self._batch, range(state.step, self.steps), self.stage.readers, WINDOW):
             logs = self.model.train_on_batch(x, y, sample_weight=weight, return_dict=True)
             state.step += 1
             state.seconds = time.monotonic() - start
@@ -270,7 +273,8 @@ class _Loop:
         val = self.stage.val
         total = np.zeros((len(val.rows), self.classes))
         jobs = self._questions()
-        for (start, _), x in zip(jobs, ahead(self._asked, jobs, window=4), strict=True):
+        inputs = ahead(self._asked, jobs, self.stage.readers, WINDOW)
+        for (start, _), x in zip(jobs, inputs, strict=True):
             self.asked.heed()
             total[start : start + JUDGED] += np.asarray(self.model.predict_on_batch(x), np.float64)
         return total / val.views
@@ -311,7 +315,7 @@ class _Loop:
     def _affordable(self) -> int:
         """Epochs that the time left allows, by a step and a batch of validation, timed and undone.
 
-        None are enough for the phase that begins from a trained head; what begins at random needs one.
+        None are enough for what begins from a trained head; what begins at random needs one.
         """
         before = [(variable, _array(variable)) for _, _, variable in self._variables()]
         questions = self._questions()
@@ -327,7 +331,7 @@ class _Loop:
             variable.assign(value.reshape(variable.shape))
         left = self.stage.deadline - time.monotonic()
         fitting = int(left / (step * self.steps + question * len(questions)))
-        return max(0 if self.phase.name == "top" else 1, min(self.phase.epochs, fitting))
+        return max(0 if self.state.history else 1, min(self.phase.epochs, fitting))
 
 
 def _words(prefix: str, logs: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ async function posted(where, file, body = new FormData()) {
   const headers = { "X-Part": "1", "Accept": "text/html" };
   for (let tries = 0; ; tries++) {
     const response = await fetch(where, { method: "POST", body, headers });
-    if (response.status === 503 && tries < 5) {
+    if ([429, 503].includes(response.status) && tries < 5) {
       const seconds = Number(response.headers.get("Retry-After")) || 1;
       await new Promise((go) => setTimeout(go, 1000 * seconds * (1 + Math.random())));
       continue;
