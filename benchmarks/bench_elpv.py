@@ -139,7 +139,7 @@ def halves(task: Task, seed: int, whole_modules: bool) -> tuple[np.ndarray, np.n
     splitter: Any = StratifiedShuffleSplit(1, test_size=0.25, random_state=seed)
     if whole_modules:
         splitter = GroupShuffleSplit(1, test_size=0.25, random_state=seed)
-    train, test = next(splitter.split(task.y, task.strata, task.module))
+    train, test = next(splitter.split(task.y, task.strata, task.module if whole_modules else None))
     return train, test
 
 
@@ -149,7 +149,8 @@ def _penalty(
     """The λ with the lowest mean loss over five folds."""
     losses = np.zeros((FOLDS, len(probe.PENALTIES)))
     kind: Any = GroupKFold if whole_modules else StratifiedKFold
-    folds = kind(FOLDS, shuffle=True, random_state=seed).split(task.y, task.strata, task.module)
+    groups = task.module if whole_modules else None
+    folds = kind(FOLDS, shuffle=True, random_state=seed).split(task.y, task.strata, groups)
     for row, (fit, held) in zip(losses, folds, strict=True):
         row[:] = np.inf  # what a path does not reach, as its loss has risen, is not chosen
         y, weight = task.y, task.weight

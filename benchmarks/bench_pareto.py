@@ -19,11 +19,12 @@ from typing import Any
 
 import bench_elpv
 import numpy as np
+from joblib import Parallel, delayed
 
 from headstart.backbones import specs, weights
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
-from headstart.engines import open_engine
+from headstart.engines import open_engine, threads
 from headstart.progress import shown
 from headstart.provenance import hardware, versions
 from headstart.rundir import write_json
@@ -80,7 +81,8 @@ def measure() -> None:
         rates = {name: rate(name, backbone, choice.size, arrays) for name in ENGINES}
         with shown():
             x = features.extract(pictures, backbone, arrays, "taps", recipe, 1)
-        rows = [bench_elpv.one_split(x, task, seed, False, backbone.parts("taps")) for seed in SEEDS]
+        split = delayed(bench_elpv.one_split)
+        rows = Parallel(threads())(split(x, task, seed, False, backbone.parts("taps")) for seed in SEEDS)
         found = {
             "accuracy": [row["accuracy"] for row in rows], "auc": [row["auc"] for row in rows],
             "rates": rates, "megabytes": sum(array.nbytes for array in arrays.values()) / 1e6,

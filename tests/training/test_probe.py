@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from headstart.backbones.specs import Part
 from headstart.training import probe
@@ -96,3 +98,22 @@ def test_a_view_is_a_row_with_its_share_of_the_weight():
     np.testing.assert_array_equal(by_view.kernel, by_row.kernel)
     logits = (by_view.logits(views[:, :1]) + by_view.logits(views[:, 1:])) / 2
     assert score(by_view, views, y)[1] == (logits.argmax(axis=1) == y).mean()
+
+
+def test_blas_has_one_thread_while_it_is_solved_and_its_own_number_again_afterwards(monkeypatch):
+    """Threads that wait for one another between products with a vector made it ten times slower."""
+
+    def threads():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    seen, fit_ = [], LogisticRegression.fit
+    monkeypatch.setattr(
+        LogisticRegression, "fit", lambda *how, **more: seen.append(threads()) or fit_(*how, **more)
+    )
+    x, y = two_blobs(n=80)
+    with threadpool_limits(2, "blas"):
+        fit(x, y)
+        after = threads()
+
+    assert {one for found in seen for one in found} == {1}
+    assert set(after) == {2}

@@ -47,33 +47,20 @@ def path(
     costs little more than its weakest penalty.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     x, y, weight = rows(x, y, weight)
     scale = scaling(x, parts)
-    scaled, basis = _in_their_span(scale(x))
+    scaled = scale(x)
     model = LogisticRegression(warm_start=True, max_iter=2000, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1.0 / (penalty * weight.sum()))
-        model.fit(scaled, y, sample_weight=weight)
+        with threadpool_limits(1, "blas"):  # products with a vector: threads wait for one another, see 0004
+            model.fit(scaled, y, sample_weight=weight)
         kernel, bias = model.coef_.T, model.intercept_
-        kernel = kernel if basis is None else basis @ kernel
         if kernel.shape[1] == 1:  # two classes share one logit z: as softmax, (−z/2, z/2)
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
         yield LinearHead(*scale.fold(kernel, bias))
-
-
-def _in_their_span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """(M, D) rows as (M, M) coordinates in an orthonormal (D, M) basis; None where M isn't well below D.
-
-    The best kernel lies in the span of the rows, as the penalty counts whatever else it has, and its length
-    is the same in any orthonormal basis: the same answer from smaller arrays.
-    """
-    from scipy.linalg import qr
-
-    if 3 * len(x) > x.shape[1]:
-        return x, None
-    basis, coordinates = qr(x.T.astype(np.float64), mode="economic")
-    return coordinates.T.astype(np.float32), basis
 
 
 def candidates(
