@@ -37,6 +37,8 @@ SIZES, BLOCKS = (96, 128, 160, 224), (3, 4, 5)
 ENGINES = ("ncnn", "openvino-bf16")
 SEEDS = range(100, 110)
 TIMED = 24  # images of one go
+BESIDE = {3: (-36, 4), 4: (-5, -35), 5: (-5, 30)}
+"""Where in the picture the name of a point stands, in points from it, by the number of blocks."""
 
 Log = dict[str, Any]
 
@@ -152,20 +154,28 @@ def draw(choices: Log) -> None:
             fastest(row), accuracy.mean(), error, fmt="o", markersize=7, color=colours[blocks],
             markerfacecolor=colours[blocks] if name in best else "white", elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip
-        axes.annotate(name.split(",")[0], (fastest(row), accuracy.mean()), (7, 5),
-                      textcoords="offset points", fontsize=8, color="#333")  # fmt: skip
+        axes.annotate(name.split(",")[0], (fastest(row), accuracy.mean()), BESIDE[blocks],
+                      textcoords="offset points", fontsize=8, color=colours[blocks])  # fmt: skip
     x = [fastest(choices[name]) for name in best]
     y = [100 * np.mean(choices[name]["accuracy"]) for name in best]
     axes.plot(x, y, color="#999", linewidth=1, linestyle="--", zorder=1)
     for blocks, colour in colours.items():
         axes.plot([], [], "o", color=colour, label=f"{blocks} blocks")
     axes.set_xscale("log")
-    ticks = [10, 20, 50, 100, 200, 500]
+    ticks = [25, 50, 100, 200, 400]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xlim(ticks[0], ticks[-1])
+    axes.margins(y=0.1)
     axes.minorticks_off()
     axes.set_xlabel("images a second on two cores (the faster of ncnn and OpenVINO bfloat16)")
     axes.set_ylabel("accuracy on ELPV, %")
-    axes.set_title("Fewer pixels, fewer blocks: what it costs and gains", loc="left", fontsize=11)
+    axes.set_title(
+        "160 instead of 224 pixels: nearly twice the rate for half a point", loc="left", fontsize=11
+    )
+    axes.annotate(
+        "bars: standard error of ten splits; dashed: nothing is both faster and better",
+        (0.99, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8, color="#666",
+    )  # fmt: skip
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left")

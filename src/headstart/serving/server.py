@@ -116,9 +116,8 @@ def serve(place: Place) -> None:
 
     limits = place.limits
     multiprocessing.set_start_method("spawn", force=True)  # OpenMP's threads don't survive a fork
-    os.environ.setdefault(
-        "MALLOC_ARENA_MAX", "2"
-    )  # else glibc keeps for each of many threads what it decoded
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products, beside which others want the cores
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # else glibc keeps what each of many threads decoded
     server = Granian(
         "headstart", place.host, place.port,
         interface=Interfaces.ASGI, workers=1, respawn_failed_workers=True, respawn_interval=0.2,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def path(
     `x` is (N, views, D), `y` (N,) and `weight` (N,). Each starts from the one before, so that the whole path
     costs little more than its weakest penalty.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
@@ -55,7 +57,10 @@ def path(
     model = LogisticRegression(warm_start=True, max_iter=2000, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1.0 / (penalty * weight.sum()))
-        with threadpool_limits(1, "blas"):  # products with a vector: threads wait for one another, see 0004
+        # Products with a vector, in which threads only wait for one another; and a step so short that float32
+        # cannot tell what it gains is an end, too. Both are in decision 0004.
+        with threadpool_limits(1, "blas"), catch_warnings():
+            simplefilter("ignore", ConvergenceWarning)
             model.fit(scaled, y, sample_weight=weight)
         kernel, bias = model.coef_.T, model.intercept_
         if kernel.shape[1] == 1:  # two classes share one logit z: as softmax, (−z/2, z/2)
