@@ -15,7 +15,7 @@ from tests.serving.conftest import Slow
 from headstart.errors import GateError, ImageError
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
-from headstart.serving.service import BusyError, LateError, Service, require_golden
+from headstart.serving.service import ROUND, BusyError, LateError, Service, require_golden
 
 PICTURES = [(f"{i}.png", models.picture(i, 40 + i, 50)) for i in range(12)]
 
@@ -70,6 +70,30 @@ def test_what_is_queued_is_taken_at_once_up_to_the_batch(predictor):
 
     assert slow.asked == [1, 4, 3]
     assert labels == [name for name, _ in PICTURES[:8]]
+
+
+@pytest.mark.parametrize(("waiting", "asked"), [(3, [1, 1, 1, 1]), (ROUND, [1, ROUND])])
+def test_where_many_wait_they_are_computed_in_one_turn(predictor, waiting, asked, monkeypatch):
+    """And one by one where few do, so that nobody waits for another's answer."""
+    gate = threading.Event()
+    slow = Slow(predictor, gate)
+    service = Service(slow, room=40, deadline=10)
+    turns, look = [], service._look
+    monkeypatch.setattr(service, "_look", lambda squares: turns.append(len(squares)) or look(squares))
+    with ThreadPoolExecutor(waiting + 1) as pool:
+        answers = [pool.submit(service.predict, PICTURES[:1])]
+        while not slow.asked:
+            time.sleep(0.01)
+        answers += [pool.submit(service.predict, [upload]) for upload in PICTURES[1 : waiting + 1]]
+        while service.waiting < waiting:
+            time.sleep(0.01)
+        gate.set()
+        names = [one.result()[0].path for one in answers]
+    service.end()
+
+    assert turns == asked
+    assert slow.asked == [1] * (waiting + 1)  # in the engine's own batches
+    assert names == [name for name, _ in PICTURES[: waiting + 1]]
 
 
 def test_without_room_it_refuses_at_once(predictor):

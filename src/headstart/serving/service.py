@@ -200,8 +200,9 @@ class Service:
             elif isinstance(square, Exception):
                 job.answer.set_exception(square)
         there = [(job, one) for job, one in zip(asked, squares, strict=True) if isinstance(one, np.ndarray)]
-        for start in range(0, len(there), self.batch):
-            group = [(job, one) for job, one in there[start : start + self.batch] if not job.late]
+        size = self.batch if len(there) < ROUND else len(there)  # many wait: few turns, in which others run
+        for start in range(0, len(there), size):
+            group = [(job, one) for job, one in there[start : start + size] if not job.late]
             if group:
                 _settle([job.answer for job, _ in group], partial(self._look, [one for _, one in group]))
         for job in jobs:
@@ -217,7 +218,12 @@ class Service:
             return error
 
     def _look(self, squares: Sequence[np.ndarray]) -> list[Looked]:
-        return [Looked(*pair) for pair in zip(self.predictor.answers(squares), squares, strict=True)]
+        """In the engine's own batches, so that an answer's last bit does not depend on its neighbours."""
+        starts = range(0, len(squares), self.batch)
+        said = [
+            one for start in starts for one in self.predictor.answers(squares[start : start + self.batch])
+        ]
+        return [Looked(*pair) for pair in zip(said, squares, strict=True)]
 
 
 @contextmanager
