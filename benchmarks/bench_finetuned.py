@@ -4,13 +4,14 @@
     python benchmarks/bench_finetuned.py --seeds 100-109     all of them, where there is time or a GPU
     python benchmarks/bench_finetuned.py --develop --seeds 0-1    nothing is written
     KERAS_BACKEND=torch python benchmarks/bench_finetuned.py --jobs 4    four splits at a time, on one GPU
+    … --develop --seeds 0-0 --setting binary --options '{"unfreeze": "block4", "epochs": 12}'    a recipe
 
 Three tasks: binary (a probability above ½ is defective), the four levels of probability as classes, and
 binary with whole modules kept together. Each split is 75/25; of the 75 %, 15 % are validation: it chooses the
 head's penalty, the epoch and the threshold; the test part is used once. Rater confidence weighs the images,
 and for two classes balanced class weights, which the threshold is set against; four classes have no
 threshold, so theirs are left alone. Training is the product's own path (`strategy.fit`); the test is over
-eight views. Trained on a GPU, the network answers in the precision that the libraries give float32 there.
+eight views.
 
 Beside it the frozen network on the same images and views: the head that fine-tuning begins with.
 
@@ -55,7 +56,7 @@ from headstart.training.journal import Journal
 from headstart.training.phases import resolved
 from headstart.training.strategy import Task, Trained
 
-VIEWS, SIZE = 8, 224
+VIEWS = 8
 LOG = Path(__file__).parent / "results" / "elpv-finetuned.json"
 OPTIONS = {
     "strategy": "finetune", "unfreeze": "block3", "head": "taps", "views": VIEWS, "augment": "dihedral",
@@ -184,7 +185,9 @@ def opened(task: Task, split: str) -> boundary.Read:
 
 def make_task(setting: Setting, seed: int, options: dict[str, Any]) -> Task:
     """The images with the classes and the split of a setting and seed."""
-    cells, pictures = squares()
+    asked = {"class_weight": setting.class_weight} | options
+    config = resolved(RunConfig.from_options(seed=seed, **asked))
+    cells, pictures = squares(config.data.image_size)
     level = (elpv.read_labels()["probability"] * 3).round().to_numpy().astype(int)
     y = cells.y if setting.levels == 2 else level
     train, test = bench_elpv.halves(cells, seed, setting.whole_modules)
@@ -195,7 +198,6 @@ def make_task(setting: Setting, seed: int, options: dict[str, Any]) -> Task:
     _, inner = next(splitter.split(train, cells.strata[train], groups))
     split = np.full(len(y), "train", dtype=object)
     split[train[inner]], split[test] = "val", "test"
-    config = resolved(RunConfig.from_options(seed=seed, class_weight=setting.class_weight, **options))
     gpu = bool(capabilities())
     return Task(
         config, VGG16, weights.find(VGG16), "keras" if gpu else "ncnn", pictures, y, cells.weight, split,
@@ -204,10 +206,10 @@ def make_task(setting: Setting, seed: int, options: dict[str, Any]) -> Task:
 
 
 @cache
-def squares() -> tuple[bench_elpv.Task, list[Image]]:
+def squares(size: int) -> tuple[bench_elpv.Task, list[Image]]:
     """The labels and the pictures of all cells, decoded once for all splits."""
     cells, pictures = bench_elpv.cells()
-    decoded = ahead(lambda picture: picture.square(SIZE, "letterbox"), pictures)
+    decoded = ahead(lambda picture: picture.square(size, "letterbox"), pictures)
     return cells, [Image(p.sha256, square) for p, square in zip(pictures, decoded, strict=True)]
 
 

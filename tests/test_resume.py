@@ -14,7 +14,7 @@ FACTS = {
     "config": {"training": {"epochs": 12, "strategy": "finetune"}, "seed": 0},
     "dataset": {"fingerprint": "aa", "images": 90},
     "versions": {"keras": "3.15.1", "numpy": "2.4.0"},
-    "hardware": {"cores": 2, "instructions": "AVX2, AVX-512", "processor": "a fast one"},
+    "hardware": {"cores": 2, "instructions": "AVX2, AVX-512", "gpu": "", "processor": "a fast one"},
 }
 
 
@@ -100,6 +100,7 @@ def test_other_options_or_data_are_refused_and_begun_anew_by_force(request, stat
     [
         ({"versions__keras": "3.16.0"}, "versions.keras was 3.15.1, is 3.16.0"),
         ({"hardware__cores": 4}, "hardware.cores was 2, is 4"),
+        ({"hardware__gpu": "NVIDIA H200"}, "hardware.gpu was , is NVIDIA H200"),
         ({"hardware__instructions": "AVX2"}, "hardware.instructions was AVX2, AVX-512, is AVX2"),
     ],
 )

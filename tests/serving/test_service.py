@@ -136,7 +136,8 @@ def test_a_large_picture_that_is_broken_is_decoded_once(predictor):
 
     broken, good = service.predict([("a.png", models.picture(1, 1200, 900)[:-4000]), PICTURES[0]])
 
-    assert "truncated" in broken.error or "ends" in broken.error, broken.error
+    assert broken.error
+    assert not broken.label
     assert good.label
     assert slow.squared == 2
     service.end()
@@ -219,7 +220,7 @@ def test_nor_one_that_answers_with_no_number(predictor, monkeypatch):
     other = predictor.with_engine(predictor.engine)
     monkeypatch.setattr(other, "head", other.head.__class__(other.head.kernel * np.nan, other.head.bias))
 
-    with pytest.raises((GateError, ValueError)):
+    with pytest.raises(GateError):
         require_golden(other)
 
 

@@ -98,7 +98,5 @@ def _imported() -> Any:
         os.close(null)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
-    if backend() == "torch":
-        sys.modules["torch"].backends.cudnn.benchmark = True  # few shapes of batches, and many of each
     _ready.append("keras")
     return keras

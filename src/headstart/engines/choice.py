@@ -115,11 +115,8 @@ def processor() -> str:
     found: dict[str, str] = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", text, re.MULTILINE))
     if "model name" not in found:
         return platform.processor() or platform.machine()
-    generation = ", ".join(f"{word} {found[key]}" for word, key in _GENERATION.items() if key in found)
-    return found["model name"].strip() + (f" ({generation})" if generation else "")
-
-
-_GENERATION = {"family": "cpu family", "model": "model"}
+    name = found["model name"].strip()
+    return f"{name} (family {found['cpu family']}, model {found['model']})" if "cpu family" in found else name
 
 
 def _record(backbone: Backbone, head: str, size: int, installed: list[str]) -> Path:
