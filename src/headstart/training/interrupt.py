@@ -45,14 +45,17 @@ def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as P
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """Says nothing of an exception that is lost in a destructor, say: it will be raised again."""
-    if not _first or not issubclass(lost.exc_type, (KeyboardInterrupt, SystemExit)):
+    """Says nothing of what is lost in a destructor, say, once a signal came: it will be raised again.
+
+    Of no kind: C code that runs Python code turns the two exceptions into a SystemError of its own.
+    """
+    if not _first:
         sys.__unraisablehook__(lost)
 
 
 def _printed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Says nothing of an exception that C++ code prints before it drops it: likewise."""
-    if not _first or not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+    if not _first:
         sys.__excepthook__(kind, error, trace)
 
 
