@@ -123,7 +123,9 @@ def test_tensors_by_the_open_inference_protocol(client, predictor):
     assert client.post("/v2/models/animals/infer", data=untyped).json["outputs"]
     assert client.get("/v2").json["name"] == "headstart"
     assert client.get("/v2/models/animals").json["inputs"][0]["shape"] == [-1, 64, 64, 3]
-    assert client.get("/v2/models/plants").status_code == 404
+    missing = client.get("/v2/models/plants")
+    assert missing.status_code == 404
+    assert missing.json["error"] == "There is one model here, and it is called animals."
     halved = squares.reshape(4, 32, 64, 3).tolist()  # as many numbers, in other lists
     all_true = [True] * squares.size
     for data in ([1, 2], halved, [300] * squares.size, [1.5] * squares.size, all_true, "x", None):

@@ -31,9 +31,13 @@ class Problem:
         return dict(self.more) | ({"Retry-After": str(self.retry_after)} if self.retry_after else {})
 
     def text(self) -> str:
-        """The members of RFC 9457; `type` is ``about:blank``, as the status says it all."""
-        title, status = self.status.phrase, int(self.status)
-        return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": self.detail})
+        """The members of RFC 9457; `type` is ``about:blank``, as the status says it all.
+
+        And `error`, which clients of the Open Inference Protocol show.
+        """
+        title, status, detail = self.status.phrase, int(self.status), self.detail
+        members = {"type": "about:blank", "title": title, "status": status, "detail": detail, "error": detail}
+        return json.dumps(members)
 
 
 STATUS = {

@@ -83,7 +83,11 @@ REASONS: Json = {
     "neighbours": listed(NEIGHBOUR, 0),
 }
 PROBLEM = given(
-    type={"const": "about:blank"}, title=TEXT, status=COUNT | {"minimum": 400, "maximum": 599}, detail=SAID
+    type={"const": "about:blank"},
+    title=TEXT,
+    status=COUNT | {"minimum": 400, "maximum": 599},
+    detail=SAID,
+    error=SAID,
 )
 
 
