@@ -125,10 +125,10 @@ def require_small_enough(task: Task, data: Manifest) -> None:
     if size > bundle.SPEC_LIMIT:
         raise InputError(
             sentence(
-                "The names of the classes are too long for a bundle.",
+                "The names of the classes, with the costs, are too long for a bundle.",
                 allowed=f"{bundle.SPEC_LIMIT} bytes in all",
                 received=f"{size} bytes",
-                remedy="Shorten the names of the folders.",
+                remedy="Shorten the names of the folders, or name fewer mistakes with --cost.",
             )
         )
 

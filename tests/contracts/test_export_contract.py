@@ -23,9 +23,12 @@ from headstart.inference.predictor import Predictor
 CONTENTS = [models.picture(seed, 60 + seed, 50) for seed in range(6)]
 KINDS = {
     "frozen": models.SPEC,
-    "fine-tuned": models.spec(head="gap", views=8, fit="crop", blocks=4),
+    "fine-tuned": models.spec(head="gap", views=8, fit="crop", blocks=4, costs=((0, 1, 9.0), (2, 0, 4.0))),
     "from scratch": models.spec(head="vgg", pixels="unit", fit="stretch"),
 }
+COSTS = ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], [[0, 1, 4], [9, 0, 1], [1, 1, 0]])
+"""What each answer costs by the true class, without and with the costs above."""
+
 # Keras's graph is one, whatever is written of it, and its libraries take seconds to start.
 CASES = [("frozen", "keras"), ("fine-tuned", "saved-model"), ("frozen", "litert"), ("fine-tuned", "litert"),
          *((kind, to) for kind in KINDS for to in ("onnx", "openvino"))]  # fmt: skip
@@ -69,7 +72,7 @@ def test_its_own_library_answers_as_keras_does(exported):
 
 
 def test_the_program_beside_it_reads_pictures_by_itself(exported, tmp_path, capsys, monkeypatch):
-    """From the files, by Pillow alone: the most probable class and its probability, as it prints them."""
+    """From the files, by Pillow alone: the answer, its probability, and whether that is sure enough."""
     _, out, spec, reference = exported
     files = [tmp_path / f"{i}.png" for i in range(len(CONTENTS))]
     for file, content in zip(files, CONTENTS, strict=True):
@@ -81,9 +84,14 @@ def test_the_program_beside_it_reads_pictures_by_itself(exported, tmp_path, caps
 
     lines = [line.strip().split("  ") for line in capsys.readouterr().out.splitlines() if "%" in line]
     assert [line[2] for line in lines] == list(map(str, files))
-    for (percent, label, _), row in zip(lines, reference, strict=True):
-        assert label == spec.class_names[row.argmax()]
-        assert float(percent.rstrip("%")) / 100 == pytest.approx(row.max(), abs=2e-3)
+    for (percent, label, _, *remark), row in zip(lines, reference, strict=True):
+        expected = [
+            sum(p * c for p, c in zip(row, column, strict=True)) for column in COSTS[bool(spec.costs)]
+        ]
+        answer = int(np.argmin(expected))
+        assert label == spec.class_names[answer]
+        assert float(percent.rstrip("%")) / 100 == pytest.approx(row[answer], abs=2e-3)
+        assert remark == (["not sure enough"] if row[answer] < 0.4 else [])
 
 
 @pytest.mark.parametrize("to", ["onnx", "openvino"])

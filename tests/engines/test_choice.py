@@ -66,6 +66,15 @@ def test_a_fast_engine_with_wrong_features_is_not_taken():
     assert choice._best(trials) == "openvino"
 
 
+def test_of_features_that_are_no_numbers_it_takes_any():
+    """What is wrong with the weights is said where features are computed."""
+    nothing = np.full((1, 3), np.nan)
+    assert (
+        choice._best({"openvino": choice.Trial(1.0, nothing), "keras": choice.Trial(2.0, nothing)})
+        == "openvino"
+    )
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"engine": "abacus"}'])
 def test_a_damaged_record_is_measured_again(fresh, content):
     fastest()

@@ -228,6 +228,26 @@ def test_all_right_has_the_interval_of_a_share_of_the_smallest_class():
     assert headline["accuracy"].low == pytest.approx(wilson(60, 60)[0])
 
 
+@pytest.mark.parametrize("classes", [6, 7, 9])
+def test_all_right_in_any_number_of_classes(classes):
+    """Seven sevenths are one, and its interval is that of a share."""
+    y = np.arange(10 * classes) % classes
+    found = evaluate(predictions(y, np.eye(classes)[y] * 0.9 + 0.1 / classes)).headline
+    for name in ("weighted_precision", "weighted_recall", "weighted_f1"):
+        assert found[name].value == found[name].high == 1.0
+        assert 0.6 < found[name].low < 0.98
+
+
+def test_no_loss_is_below_zero():
+    """Of a good classifier with one bad mistake."""
+    y = np.zeros(100, int)
+    sure = np.where(np.arange(100) == 7, 0.001, 0.999)
+    found = evaluate(predictions(y, np.stack([sure, 1 - sure], axis=1))).headline
+    assert found["brier"].value == pytest.approx(0.01, rel=0.01)
+    assert found["brier"].low >= 0
+    assert found["log_loss"].low >= 0
+
+
 def test_few_images_have_numbers_and_no_intervals():
     for name, metric in evaluate(by_hand()).headline.items():
         assert (metric.low, metric.high, metric.n) == (None, None, 6), name

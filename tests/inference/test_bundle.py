@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.backbones import specs, weights
-from headstart.errors import BundleError
+from headstart.errors import BundleError, InputError
 from headstart.inference import bundle
 from headstart.inference.decision import ALWAYS, Rule
 from headstart.rundir import write_tensors
@@ -241,6 +241,13 @@ def test_another_rule_changes_the_spec_and_nothing_else(written, tmp_path):
     assert loaded.spec.rule == Rule(0.75, 2.5, ((1, 0, 50.0),))
     for member in ("weights.safetensors", "reference.safetensors", "golden/0.image", "golden/answers.json"):
         assert (tmp_path / member).read_bytes() == (written / member).read_bytes()
+
+
+def test_more_costs_than_a_bundle_holds_are_refused(written, tmp_path):
+    costs = tuple((0, 1, 1.0 + i) for i in range(3000))
+    with pytest.raises(InputError, match=r"are more than a bundle holds.*Name fewer mistakes with --cost"):
+        bundle.rewrite(bundle.load(written), tmp_path, replace(SPEC, costs=costs))
+    assert not list(tmp_path.iterdir())
 
 
 def test_familiarity_comes_from_mean_and_covariance(written):

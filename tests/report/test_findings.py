@@ -167,6 +167,28 @@ def test_sentences_have_their_numbers():
     assert "60 files of 560" in by_code(SPEAKS["HS013"]())["HS013"].sentence
 
 
+def test_answers_by_costs_are_not_judged_by_what_is_most_probable():
+    costly = files(replace(said(), rule=Rule(distance=2.0, costs=((1, 0, 1000.0),))))
+    for code in ("HS002", "HS003", "HS004", "HS012"):
+        assert by_code(costly)[code].state == "not applicable"
+        assert "least expected cost" in by_code(costly)[code].sentence
+
+
+def test_a_head_that_was_kept_has_no_accuracy_in_training():
+    history = pd.DataFrame(
+        {
+            "phase": "top",
+            "epoch": [0, 1],
+            "val_loss": [0.3, 0.5],
+            "accuracy": [None, 1.0],
+            "val_accuracy": 0.9,
+        }
+    )
+    kept = files(history=history, info={"head": {"epoch": 0.0}, "config": {"training": {}}})
+    assert by_code(kept)["HS004"].state == "not applicable"
+    assert "nan" not in by_code(kept)["HS004"].sentence
+
+
 def test_every_finding_is_documented_once():
     codes = [one.__doc__.partition(":")[0] for one in found.CHECKS]
     assert codes == [f"HS{i:03d}" for i in range(1, len(codes) + 1)]

@@ -103,3 +103,25 @@ def test_a_server_that_is_killed_takes_its_worker_along(model):
             os.kill(worker, signal.SIGKILL)
 
     assert not still_there
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: models.saved(folder, seed=1), "another model than the one that was served"),
+        (lambda _: None, "is no"),
+    ],
+)
+def test_a_worker_that_comes_back_serves_no_other_model(tmp_path, change, words):
+    """Nobody has checked that one; the service ends and says so, once."""
+    folder, output = models.answering(tmp_path / "model"), tmp_path / "said.txt"
+    with served(folder, output=output) as (_, process):
+        folder.rename(tmp_path / "before")
+        change(folder)
+        os.kill(workers(process)[0], signal.SIGKILL)
+        assert process.wait(60) == 1
+
+    said = output.read_text()
+    assert said.count("headstart: ") == 1
+    assert words in said
+    assert "Traceback" not in said

@@ -84,6 +84,9 @@ TOLERANCE = {"f32": 1e-4, "f32-winograd": 2e-3, "bf16": 2e-2, "int8": 1.0}
 """The parity table: largest difference of a probability to Keras in float32. What 8-bit integers may change
 is settled by the gate of `headstart quantize`, on many more images; parity looks at their classes alone."""
 
+INT8_MARGIN = 0.04
+"""Between the two most probable classes of an image, below which 8-bit integers may exchange them."""
+
 
 def row(name: str) -> EngineSpec:
     """The row of any engine by its name."""

@@ -89,7 +89,7 @@ def _best(trials: dict[str, Trial]) -> str:
         if exact is None
         or np.abs(trial.features - exact.features).max() <= NEAR * np.abs(exact.features).max()
     ]
-    choice = near[0]
+    choice = near[0] if near else next(iter(trials))  # of weights out of proportion nothing is near
     for name in near[1:]:
         if trials[name].seconds * GAIN < trials[choice].seconds:
             choice = name

@@ -63,8 +63,8 @@ def averages(counts: Counts) -> dict[str, np.ndarray]:
     occurring = (support + predicted > 0).sum(axis=1)
     found = {"balanced_accuracy": ratios["recall"].sum(axis=1) / (support > 0).sum(axis=1)}
     found |= {f"macro_{name}": ratio.sum(axis=1) / occurring for name, ratio in ratios.items()}
-    share = support / support.sum(axis=1, keepdims=True)
-    found |= {f"weighted_{name}": (ratio * share).sum(axis=1) for name, ratio in ratios.items()}
+    n = support.sum(axis=1)  # by which is divided last: ratios of 1 then give just 1
+    found |= {f"weighted_{name}": (ratio * support).sum(axis=1) / n for name, ratio in ratios.items()}
     return found | {"mcc": _mcc(counts)}
 
 

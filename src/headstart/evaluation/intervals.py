@@ -92,9 +92,9 @@ def moves(terms: np.ndarray, deviation: np.ndarray) -> np.ndarray:
 
 
 def mean(value: float, move: np.ndarray, n: int) -> Metric:
-    """A mean over images, with its move to each end."""
+    """A mean over images of what is never below 0, with its move to each end."""
     low, high = value + move
-    return metric(value, low, high, n)
+    return metric(value, max(low, 0.0), high, n)
 
 
 def bounded(value: float, move: np.ndarray, n: int, fewest: int, least: float = 0.0) -> Metric:

@@ -15,6 +15,7 @@ PROGRAM = '''"""What {file} says of pictures, without headstart.
     pip install {libraries} numpy pillow
     python example.py PICTURE ...
 """
+import json
 import sys
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from PIL import Image, ImageOps
 SIDE = {size}
 here = Path(__file__).parent
 labels = (here / "labels.txt").read_text(encoding="utf-8").split("\\n")
+settings = json.loads((here / "settings.json").read_text(encoding="utf-8"))
+costs = 1 - np.eye({classes})
+for true, answer, cost in settings["costs"]:
+    costs[true, answer] = cost
 {opened}
 
 
@@ -35,18 +40,29 @@ def probabilities(images):
 
 def fit(path):
     """A picture as the network saw them in training ({mode})."""
-    picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("RGB")
 {fit}
+
+
+def decide(p):
+    """The most probable class, or the least expected cost; and whether that is sure enough."""
+    answer = (p @ costs).argmin() if settings["costs"] else p.argmax()
+    return answer, p[answer] >= settings["thresholds"]["confidence"]
 
 
 for path in sys.argv[1:]:
     p = probabilities(np.asarray(fit(path))[None])[0]
-    print(f"{{p.max():7.1%}}  {{labels[p.argmax()]}}  {{path}}")
+    answer, sure = decide(p)
+    print(f"{{p[answer]:7.1%}}  {{labels[answer]}}  {{path}}" + ("" if sure else "  not sure enough"))
 '''
 
 FITS = {
     "letterbox": """\
-    sides = [max(1, round(side * SIDE / max(picture.size))) for side in picture.size]
+    sides = [max(1, round(side * (SIDE / max(picture.size)))) for side in picture.size]
     square = Image.new("RGB", (SIDE, SIDE), {padding})
     square.paste(picture.resize(sides, Image.Resampling.BICUBIC), [(SIDE - side) // 2 for side in sides])
     return square""",

@@ -100,10 +100,23 @@ def rewrite(bundle: Bundle, folder: Path, spec: BundleSpec, int8: Arrays | None 
         folder: for the new one.
         spec: as it shall be.
         int8: ranges of 8-bit convolutions, where the spec calls for others than there are.
+
+    Raises:
+        InputError: the spec is too large.
     """
+    text = to_json(asdict(spec))
+    if (size := len(text.encode())) > SPEC_LIMIT:
+        raise InputError(
+            sentence(
+                "The costs and the names of the classes are more than a bundle holds.",
+                allowed=f"{SPEC_LIMIT} bytes in all",
+                received=f"{size} bytes",
+                remedy="Name fewer mistakes with --cost.",
+            )
+        )
     shutil.copytree(bundle.folder, folder, dirs_exist_ok=True)
     (folder / MANIFEST).unlink()
-    (folder / SPEC).write_text(to_json(asdict(spec)), encoding="utf-8")
+    (folder / SPEC).write_text(text, encoding="utf-8")
     if int8 is not None:
         write_tensors(folder / INT8, {name: int8[name] for name in spec.int8_shapes()})
     seal(folder)

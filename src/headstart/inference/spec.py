@@ -42,7 +42,7 @@ class Int8:
         images: validation images that were asked.
         accuracy, accuracy_int8: on those, before and after, in [0, 1].
         max_drop: how much less was allowed, in [0, 1].
-        mean_difference: of a probability, over those images and the classes.
+        mean_difference: how much probability has moved from some classes to others, of 1, over those images.
         agreement: share of them with the same most probable class.
         left_out: convolutions that stay in float32.
         library: what found the ranges, with its version.

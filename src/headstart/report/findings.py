@@ -28,6 +28,7 @@ SURE = 0.95
 SAME = 0.9999  # cosine of embeddings of one and the same picture
 UNFAMILIAR = 0.05
 LEFT_OUT = 0.02
+COSTLY = "it answers by the least expected cost, not by what is most probable."
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def beats_majority(files: RunFiles) -> Finding:
     """HS002: whether the model is better than always giving the commonest class."""
     headline = files.evaluation.headline
     accuracy, baseline = headline["accuracy"], headline["majority_accuracy"].value
+    if files.predictions.rule.costs:
+        return _not_applicable("HS002", "Better than one answer for all", COSTLY)
     if accuracy.low is None:
         return _not_applicable("HS002", "Better than one answer for all", "there are too few images to say.")
     said = f"always the commonest class would be right for {percent(baseline)}"
@@ -90,6 +93,8 @@ def beats_nearest(files: RunFiles) -> Finding:
         return _not_applicable(
             "HS003", title, "the classes of the training images are not known to this bundle."
         )
+    if files.predictions.rule.costs:
+        return _not_applicable("HS003", title, COSTLY)
     if accuracy.low is None:
         return _not_applicable("HS003", title, "there are too few images to say.")
     said = f"{percent(accuracy.value)} beside {percent(nearest.value)} by the class of the most similar one"
@@ -108,6 +113,10 @@ def overfitting(files: RunFiles) -> Finding:
     row = _chosen_row(files)
     if row is None or files.split != "test":
         return _not_applicable("HS004", title, "the run has no history of its training.")
+    if files.predictions.rule.costs:
+        return _not_applicable("HS004", title, COSTLY)
+    if np.isnan(float(row["accuracy"])):
+        return _not_applicable("HS004", title, "what was kept was not trained in steps.")
     gap = float(row["accuracy"]) - headline["accuracy"].value
     said = (
         f"{percent(float(row['accuracy']))} of the training images are right and "
@@ -276,6 +285,8 @@ def flattering(files: RunFiles) -> Finding:
     accuracy = files.evaluation.headline["accuracy"]
     if row is None or files.split != "test" or accuracy.high is None:
         return _not_applicable("HS012", title, "there is no validation accuracy to compare with.")
+    if files.predictions.rule.costs:
+        return _not_applicable("HS012", title, COSTLY)
     val = float(row["val_accuracy"])
     said = (
         f"{percent(val)} of the validation images are right and {percent(accuracy.value)} of the test images"

@@ -11,12 +11,13 @@ import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address, ip_network
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
-from headstart.errors import InputError, sentence
+from headstart.errors import GateError, HeadstartError, InputError, sentence
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
 from headstart.rundir import RunDir
@@ -48,6 +49,7 @@ class Place:
         keep_days: answers are forgotten after so many; 0 keeps them.
         feedback, keep_images: see `app.Settings`.
         host: the address as a number.
+        digest: of the model that was found to answer as it must.
     """
 
     run: Path
@@ -64,6 +66,7 @@ class Place:
     keep_images: bool = False
     log_json: bool = False
     host: str = ""
+    digest: str = ""
 
     @property
     def noted(self) -> str | URL:
@@ -101,15 +104,20 @@ def checked(place: Place) -> Place:
     _require_sense(place)
     if place.limits.rate is None:
         place = replace(place, limits=replace(place.limits, rate=RATE if place.public else 0))
-    require_golden(_predictor(place))
+    predictor = _predictor(place)
+    require_golden(predictor)
     settings(place)
     if place.noted:
         History(place.noted, place.keep_days).close()
-    return place
+    return replace(place, digest=predictor.bundle.digest)
 
 
 def serve(place: Place) -> None:
-    """Serves until a signal asks for the end; requests under way are answered first."""
+    """Serves until a signal asks for the end; requests under way are answered first.
+
+    Raises:
+        GateError: a worker that came back has not found the model that was checked.
+    """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
@@ -126,7 +134,10 @@ def serve(place: Place) -> None:
         workers_kill_timeout=int(limits.reading + limits.deadline) + 5,
     )  # fmt: skip
     server.respawned_wrks = _Forgetful()
-    server.serve(target_loader=partial(application, place), wrap_loader=False)
+    lost: SimpleQueue[str] = multiprocessing.SimpleQueue()
+    server.serve(target_loader=partial(application, place, lost), wrap_loader=False)
+    if not lost.empty():
+        raise GateError(lost.get())
 
 
 class _Forgetful(dict[int, float]):
@@ -139,8 +150,11 @@ class _Forgetful(dict[int, float]):
         pass
 
 
-def application(place: Place) -> Any:
-    """What a worker process runs: the gate, and Flask behind it."""
+def application(place: Place, lost: SimpleQueue[str]) -> Any:
+    """What a worker process runs: the gate, and Flask behind it.
+
+    Where the model is not there any more it says so in `lost`, and the server ends as a whole.
+    """
     from a2wsgi import WSGIMiddleware
     from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
@@ -151,7 +165,7 @@ def application(place: Place) -> Any:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = place.limits
     sys.setswitchinterval(SWITCH)
-    service = Service(_predictor(place), deadline=limits.deadline)
+    service = Service(_found(place, lost), deadline=limits.deadline)
     history = History(place.noted, place.keep_days, known=True) if place.noted else None
     app: Any = create_app(service, settings(place), history)
     inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
@@ -168,6 +182,27 @@ def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _found(place: Place, lost: SimpleQueue[str]) -> Predictor:
+    """The model that was checked when the server started, and no other that lies there by now."""
+    try:
+        predictor = _predictor(place)
+        if predictor.bundle.digest != place.digest:
+            raise GateError(
+                sentence(
+                    "The model's folder holds another model than the one that was served.",
+                    received=predictor.bundle.digest,
+                    remedy="Start the server again; it checks a model before.",
+                )
+            )
+    except HeadstartError as error:
+        lost.put(str(error))
+        if parent := multiprocessing.parent_process():
+            os.kill(parent.pid or 0, signal.SIGTERM)
+        threading.Event().wait()  # the end is on its way
+        raise
+    return predictor
 
 
 def _predictor(place: Place) -> Predictor:

@@ -67,7 +67,7 @@ def provenance(files: RunFiles) -> Section:
     if stages:
         stages.append(("total", f"{sum(seconds.values()):,.1f}"))
     tables = [
-        value_table("Options", dict(_options(info.get("config", {})))),
+        value_table("Options", dict(_options(_config(info)))),
         value_table("Head", info.get("head", {})),
         value_table("Engine", info.get("engine", {})),
         Table("Seconds", ("Stage", "Seconds"), tuple(stages)),
@@ -81,6 +81,13 @@ def provenance(files: RunFiles) -> Section:
         code=shlex.join(str(word) for word in info.get("command", [])),
         tables=tuple(table for table in tables if table.rows),
     )
+
+
+def _config(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with what `headstart evaluate` has set since."""
+    config: Mapping[str, Any] = info.get("config", {})
+    since = info.get("evaluation")
+    return {**config, "evaluation": since} if since else config
 
 
 def _options(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
