@@ -10,6 +10,7 @@ from headstart.data import ledger, sources
 from headstart.data.check import DataCheck
 from headstart.data.examine import examine
 from headstart.data.prepare import fingerprint
+from headstart.errors import InputError, sentence
 from headstart.report.data_page import render
 from headstart.rundir import RunDir
 
@@ -29,11 +30,20 @@ def check(
         What was found, and the folder.
 
     Raises:
-        InputError: the data cannot be read at all.
+        InputError: the data cannot be read at all, or `out` holds a training.
     """
     name = sources.name(str(data))
     run = RunDir(Path(out) if out else Path("runs") / f"{name}-check")
     resume.require_outside(run, data)
+    if run.run_json.exists():  # whose split is that of its model
+        raise InputError(
+            sentence(
+                "This folder holds a training, whose manifest must stay.",
+                allowed="a new folder, or that of an earlier check",
+                received=str(run.root),
+                remedy="Choose another with --out.",
+            )
+        )
     config = validated(RunConfig(data=config or DataConfig(), seed=seed)).data
     found = examine(str(data), config, seed)
     found.manifest.save(run.manifest)

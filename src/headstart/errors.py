@@ -19,11 +19,16 @@ class InputError(HeadstartError, ValueError):
 
 
 class ImageError(InputError):
-    """A file is not a usable image. `check` names the ledger's check that failed."""
+    """A file is not a usable image.
 
-    def __init__(self, message: str, check: str = "unreadable") -> None:
+    Attributes:
+        check: name of the ledger's check that failed.
+        lasting: whether it is so of these bytes; what the system refused may be granted the next time.
+    """
+
+    def __init__(self, message: str, check: str = "unreadable", lasting: bool = True) -> None:
         super().__init__(message)
-        self.check = check
+        self.check, self.lasting = check, lasting
 
 
 class BundleError(InputError):

@@ -29,6 +29,7 @@ LIBRARIES = (
     "deflate",
     "pyspng",
     "opencv-python-headless",
+    "pi-heif",
     "scipy",
     "faiss-cpu",
     "safetensors",

@@ -116,8 +116,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """The one JSON style of the project; the same value gives the same bytes."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    """The one JSON style of the project; the same value gives the same bytes.
+
+    What is no text, as in a path that is not UTF-8, is written as JSON's escapes, and read as it was.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 @contextmanager

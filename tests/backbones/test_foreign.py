@@ -233,3 +233,9 @@ def test_imported_weights_are_known_by_a_name(tmp_path, monkeypatch):
         np.testing.assert_array_equal(as_they_were[key], array)
     with pytest.raises(InputError, match="No weights of this name have been imported"):
         weights.find(TINY, "vgg-tiny-0123456789ab")
+    as_h5(tmp_path / "other.h5", {name: 2 * array for name, array in arrays().items()})
+    other = weights.import_file(TINY, tmp_path / "other.h5")
+    folder = tmp_path / "cache" / "weights"
+    (folder / f"{other}.safetensors").replace(folder / f"{name}.safetensors")
+    with pytest.raises(InputError, match="not what was imported under this name"):
+        weights.find(TINY, name)

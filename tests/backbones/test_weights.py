@@ -2,8 +2,10 @@
 
 import h5py
 import numpy as np
+import pytest
 
 from headstart.backbones import specs, vgg, weights
+from headstart.errors import InputError
 
 TINY = specs.backbone("vgg-tiny")
 VGG16 = specs.backbone("vgg16")
@@ -43,6 +45,15 @@ def test_published_weights_have_the_published_hash():
     published = weights._from_bgr(again)
     assert weights.digest(published) == VGG16.weights_sha256
     assert weights.digest(first) == weights.digest(again) != VGG16.weights_sha256
+
+
+def test_the_name_that_the_list_shows_stands_for_the_published_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_equal(weights.find(VGG16, "vgg16"), weights.find(VGG16))
+
+    (tmp_path / "vgg16").write_bytes(b"not weights")  # a file is still a file
+    with pytest.raises(InputError):
+        weights.find(VGG16, "vgg16")
 
 
 def test_random_weights_repeat_and_differ_by_seed():

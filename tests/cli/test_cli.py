@@ -136,17 +136,15 @@ def test_one_seed_gives_a_byte_identical_model(trained, photos, tmp_path):
 def test_predict(trained, photos, form):
     done = headstart("predict", trained[0], photos / "grün" / "bild 1.png", photos / "red", "--format", form)
 
-    assert done.returncode == 2  # two files in red are no images, and have rows that say so
+    assert done.returncode == 2  # three files in red are no images, and have rows that say so
     assert "grün" in done.stdout
     assert done.stdout.count("bild") == 13
     if form == "json":
         rows = json.loads(done.stdout)
         assert rows[0]["label"] == "grün"
         assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=3e-6)
-        assert [row["error"] != "" for row in rows if row["path"].endswith(("cut.jpg", "notes.jpg"))] == [
-            True,
-            True,
-        ]
+        bad = [row for row in rows if row["path"].endswith(("cut.jpg", "notes.jpg", "gone.png"))]
+        assert [row["error"] != "" for row in bad] == [True, True, True]
 
 
 def test_predict_to_parquet(trained, photos, tmp_path):
@@ -211,6 +209,9 @@ def test_costs_and_error_rates_change_how_the_saved_model_decides(trained, photo
     both = headstart("evaluate", run, photos, "--max-error", "0.4")
     assert both.returncode == 2
     assert "Evaluate with the options first" in both.stderr
+    either = headstart("evaluate", run, "--max-error", "0.4", "--cost", "grün:red=5")
+    assert either.returncode == 2
+    assert "either --cost, which says what to answer, or --max-error" in either.stderr
     refused = headstart("evaluate", run, "--cost", "grün:pink=5")
     assert refused.returncode == 2
     assert "Received: 'grün:pink=5'" in refused.stderr
@@ -336,6 +337,25 @@ def test_a_file_of_options_is_obeyed_and_what_is_typed_wins(photos, tmp_path):
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
     assert (config["seed"], config["model"]["head"], config["data"]["image_size"]) == (4, "gap", 32)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("weights = 'nowhere.h5'", "There is no such weights file"),  # `weights` is a command, too
+        ("cache = 3", '"[cache]"'),
+        ("seed = ", "is not TOML"),
+        (None, "There is no such file of options"),
+    ],
+)
+def test_nothing_in_a_file_of_options_is_passed_over(photos, tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "options.toml").write_text(content)
+
+    done = headstart("train", photos, "--config", "options.toml", *FAST, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
 
 
 def test_help_is_quick_and_complete():

@@ -215,6 +215,21 @@ def test_strict_exits_with_one_where_anything_is_wrong(messy, tmp_path):
     assert headstart("data", "check", messy, "--strict", "--out", tmp_path / "out") == 0
 
 
+def test_a_check_never_takes_a_training_s_place(messy, tmp_path, capsys):
+    """Its manifest says which images the model has not seen."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    assert headstart("data", "check", messy, "--out", run) == 2
+    assert "This folder holds a training" in capsys.readouterr().err
+    assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_groups_are_told_in_one_way(cells, capsys):
+    assert headstart("train", cells / "cells.csv", "--group-regex", "(.)") == 2
+    assert "The table says already which images belong together" in capsys.readouterr().err
+
+
 def test_a_check_never_writes_among_the_images(messy, capsys):
     assert headstart("data", "check", messy, "--out", messy / "report") == 2
     assert "into the folder of images" in capsys.readouterr().err

@@ -47,12 +47,18 @@ def test_guesses_hold_up_to_one_percent_or_ten(images, chain, kept):
     assert [list(found) for found in too_large] == ([] if kept else [list(range(chain))])
 
 
-def test_what_is_known_is_never_too_large():
-    rows = table(*(("same", "") for _ in range(30)), *((i, "") for i in range(30)))
-    numbers, too_large = clusters(rows, np.array([[0, 30]]))
-    assert len(set(numbers[:30])) == 1
-    assert numbers[30] != numbers[0]  # the guess is dropped, the thirty copies stay together
-    assert [len(found) for found in too_large] == [31]
+def test_what_is_known_counts_as_one():
+    """Thirty copies and a guess are a pair; a chain of guesses over eleven groups is too long."""
+    rows = table(*(("same", "") for _ in range(30)), *((i, f"g{i // 5}") for i in range(60)))
+    numbers, too_large = clusters(rows, np.array([[0, 30], [31, 32]]))
+    assert len(set(numbers[:35])) == 1
+    assert too_large == []
+
+    chain = np.array([[30 + 5 * i, 35 + 5 * i] for i in range(10)])
+    numbers, too_large = clusters(rows, np.concatenate([chain, [[0, 89]]]))
+    assert len(set(numbers[30:85])) == 11  # the guesses are dropped, the groups stay together
+    assert numbers[89] == numbers[0]
+    assert [list(found) for found in too_large] == [list(range(30, 85))]
 
 
 def named(*paths):

@@ -97,3 +97,17 @@ def test_a_new_class_that_is_too_small_is_refused():
     before = split.assign(made(*plain("a", 20), *plain("b", 20)), 0.2, 0.2, seed=0)
     with pytest.raises(InputError, match="part has no image of the class 'c'"):
         extend(made(*plain("a", 20), *plain("b", 20), ("c0", "c", "")), before, 0.2, 0.2, seed=0)
+
+
+def test_a_new_class_of_three_is_in_every_part():
+    before = split.assign(made(*plain("a", 20), *plain("b", 20)), 0.2, 0.2, seed=0)
+    after, _ = extend(made(*plain("a", 20), *plain("b", 20), *plain("c", 3)), before, 0.05, 0.05, seed=0)
+    assert after.counts().loc["c"].tolist() == [1, 1, 1]
+
+
+def test_new_images_of_two_given_splits_go_to_train():
+    before = split.assign(made(*plain("a", 20), *plain("b", 20)), 0.2, 0.2, seed=0)
+    images = made(*plain("a", 20), *plain("b", 20), ("one", "a", "g"), ("other", "a", "g"))
+    images.table.loc[[40, 41], "split"] = ["val", "test"]
+    after, _ = extend(images, before, 0.4, 0.4, seed=0)  # by the shares they would go elsewhere
+    assert after.table["split"].iloc[40:].tolist() == ["train", "train"]

@@ -168,6 +168,17 @@ def test_links_to_folders_are_not_followed_and_those_to_files_are(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["test", "Validation"])
+def test_a_split_folder_that_is_a_link_is_refused(tmp_path, name):
+    """Else the split would be cut from train, as if none had been given."""
+    tree(
+        tmp_path, "elsewhere/cat/1.png", "elsewhere/dog/1.png", "data/train/cat/1.png", "data/train/dog/1.png"
+    )
+    (tmp_path / "data" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=f"The split folder {name} cannot be used: Links to folders"):
+        read(tmp_path / "data")
+
+
 def test_a_tree_deeper_than_a_path_may_be_long(tmp_path):
     tree(tmp_path, "cat/1.png", "dog/1.png")
     here = os.getcwd()  # noqa: PTH109 - put back below

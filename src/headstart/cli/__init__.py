@@ -115,13 +115,28 @@ def _config_files(arguments: list[str]) -> list[Any]:
     """The file after `--config`: it has to be known before the other options are read."""
     names = [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
     names += [name for option, name in pairwise(arguments) if option == "--config"]
-    for name in names:
-        if not Path(name).is_file():
-            raise InputError(
-                sentence("There is no such file of options.", allowed="a TOML file", received=name)
-            )
-    toml = cyclopts.config.Toml
-    return [toml(name, must_exist=True, search_parents=False, use_commands_as_keys=False) for name in names]
+    return [_options(name) for name in names]
+
+
+def _options(name: str) -> Any:
+    """Those of `train`, which alone takes a file: some are called as other commands are."""
+    import tomllib
+
+    try:
+        content = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            sentence("There is no such file of options.", allowed="a TOML file", received=name)
+        ) from None
+    except OSError as error:
+        line = f"The file of options cannot be read: {error.strerror}."
+        raise InputError(sentence(line, received=name)) from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        line = f"The file of options is not TOML: {printable(error)}."
+        raise InputError(sentence(line, received=name)) from None
+    found = cyclopts.config.Dict({"train": content}, use_commands_as_keys=True)
+    found.source = name
+    return found
 
 
 def _say(line: str, code: int) -> int:
@@ -132,7 +147,6 @@ def _say(line: str, code: int) -> int:
 def _reworded(error: cyclopts.CycloptsError) -> str:
     """cyclopts' message on one line, with where to look."""
     line = " ".join(printable(str(error).replace("\n", " ")).split())
-    line = line.replace("TOMLDecodeError:", "The file of options is not TOML:")
     chain = error.command_chain or ()
     remedy = f"See `{' '.join(['headstart', *chain])} --help`."
     if choice := re.fullmatch(r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?', line):

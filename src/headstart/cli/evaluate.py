@@ -18,7 +18,8 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on its own test split, or on other labelled images.
 
-    With --cost or --max-error the saved model decides by them from then on.
+    With --cost or --max-error the saved model decides by them from then on. With another --engine the numbers
+    go to a folder of their own, `evaluation/test-ENGINE`, and the report stays as it is.
 
     Args:
         run: Run directory.
@@ -33,7 +34,7 @@ def evaluate(
 
     options: dict[str, object] = {"max_error": max_error} if max_error is not None else {}
     if cost:
-        options |= {"cost": cost, "max_error": 0.0}
+        options = {"max_error": 0.0} | options | {"cost": cost}  # both together are refused, as by `train`
     elif max_error is not None:
         options |= {"cost": ()}
     with shown():

@@ -76,5 +76,5 @@ def _walk(folder: Path) -> Iterator[Path]:
         path = folder / name
         if is_folder:
             yield from _walk(path)
-        elif path.is_file() and not name.startswith("."):
+        elif (path.is_file() or not path.exists()) and not name.startswith("."):  # or a link to nowhere
             yield path

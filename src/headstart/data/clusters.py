@@ -13,7 +13,7 @@ def clusters(table: pd.DataFrame, guesses: np.ndarray = NONE) -> tuple[np.ndarra
     """Joins rows through the hash and the group that they share, and through `guesses`.
 
     A guess (a near duplicate, a burst by its name) may be wrong, and wrong ones chain. So guesses count only
-    while they make no cluster of more than 1 % of the images, and more than ten.
+    while they join no more than ten, or 1 % of all, of what is known to belong together: images or groups.
 
     Args:
         table: of a manifest, with ``sha256`` and ``group``.
@@ -25,11 +25,10 @@ def clusters(table: pd.DataFrame, guesses: np.ndarray = NONE) -> tuple[np.ndarra
     """
     firm = np.concatenate([_shared(table["sha256"]), _shared(table["group"])])
     count = len(table)
+    known = _connected(count, firm)
     numbers = _connected(count, np.concatenate([firm, guesses]))
-    sizes = np.bincount(numbers, minlength=1)
-    guessed = np.zeros(len(sizes), bool)
-    guessed[numbers[guesses[:, 0]]] = True
-    too_large = guessed & (sizes > max(10, count / 100))
+    joined = np.bincount(numbers[np.unique(known, return_index=True)[1]], minlength=1)
+    too_large = joined > max(10, (known.max(initial=-1) + 1) / 100)
     if not too_large.any():
         return numbers, []
     left = guesses[~too_large[numbers[guesses[:, 0]]]]

@@ -22,7 +22,7 @@ def extend(
 
     An image is known by its bytes. A new one that belongs to old ones joins them; where those are in
     several splits, or it would join new images given another split, it goes to train and is reported. A
-    cluster of new images only goes where its class is farthest below its share.
+    cluster of new images only goes where its class is farthest below its share, or has none yet.
 
     Args:
         manifest: old and new images, with ``sha256`` and ``group``.
@@ -83,6 +83,8 @@ def _place(
         label = pd.Series(labels[rows]).mode().iloc[0]
         wished = set(given[rows]) - {""}
         lacking = {split: share * totals[label] - counts[label][split] for split, share in shares.items()}
-        split = wished.pop() if len(wished) == 1 else max(lacking, key=lambda name: lacking[name])
+        empty = [split for split, share in shares.items() if share and not counts[label][split]]
+        best = max(empty or lacking, key=lambda name: lacking[name])
+        split = best if not wished else wished.pop() if len(wished) == 1 else "train"
         splits[rows] = split
         counts[label][split] += len(rows)

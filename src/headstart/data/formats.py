@@ -85,7 +85,9 @@ def damaged(kind: str, detail: str) -> ImageError:
 def explained(error: Exception, data: bytes, kind: str) -> ImageError:
     """Words for an exception from the decoder."""
     if isinstance(error, (MemoryError, Image.DecompressionBombError)):
-        return too_large(f"up to {MAX_PIXELS:,} pixels", "more than that")
+        found = too_large(f"up to {MAX_PIXELS:,} pixels", "more than that")
+        found.lasting = not isinstance(error, MemoryError)
+        return found
     if _cut_short(data, kind) or "truncated" in str(error).lower():
         return truncated(kind)
     # An unidentified image's text holds a memory address, which no two runs share.

@@ -16,6 +16,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from headstart.config import Fit
 
 __all__ = [
-    "DECODER", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "PADDING", "SUFFIXES", "decode", "dihedral",
+    "DECODER", "FORMATS", "MAX_BYTES", "MAX_PIXELS", "PADDING", "SUFFIXES", "decode", "decoder", "dihedral",
     "dimensions", "fit", "from_array", "is_image", "load", "load_known", "needed", "read", "read_known",
     "square",
 ]  # fmt: skip
@@ -53,11 +56,24 @@ __all__ = [
 DECODER = 2
 """Bumped whenever the same bytes give other pixels: cached features are then computed again."""
 
+LIBRARIES = ("pillow", "simplejpeg", "deflate", "pyspng", "opencv-python-headless", "pi-heif")
+"""Whose versions may do so, too."""
+
 BLOCK = 2**20
 """Bytes that Pillow's decoders are given at a time; joining its own 64 KiB is a hundredth of a PNG's time."""
 
 MAX_BYTES = 2**29
 """Larger files (512 MiB) are refused without being read."""
+
+
+@cache
+def decoder() -> str:
+    """What decides which pixels a file gives, in words that change when they may."""
+    found = [str(DECODER)]
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
 
 
 def load(path: str | Path, size: int, mode: Fit) -> np.ndarray:
@@ -122,7 +138,8 @@ def read(path: str | Path) -> bytes:
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"The file cannot be read: {printable(reason)}.", "unreadable") from error
+        line = f"The file cannot be read: {printable(reason)}."
+        raise ImageError(line, "unreadable", lasting=False) from error
 
 
 def _check_file(file: BinaryIO) -> None:

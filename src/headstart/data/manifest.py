@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.errors import InputError, sentence
 from headstart.rundir import atomic_file, to_json
 
 SPLITS = ("train", "val", "test")
@@ -116,9 +117,24 @@ def _change(path: str, old: np.ndarray, new: np.ndarray) -> str:
 
 
 def load(path: Path) -> Manifest:
-    """Reads what `Manifest.save` wrote."""
+    """Reads what `Manifest.save` wrote.
+
+    Raises:
+        InputError: it is damaged.
+    """
     import json
 
-    table = pq.read_table(path)
-    extra = json.loads(table.schema.metadata[b"headstart"])
-    return Manifest(table.to_pandas(), tuple(extra["class_names"]), Path(extra["root"]))
+    try:
+        table = pq.read_table(path)
+        extra = json.loads(table.schema.metadata[b"headstart"])
+        return Manifest(table.to_pandas(), tuple(extra["class_names"]), Path(extra["root"]))
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:  # OSError: no Parquet
+        raise InputError(
+            sentence(
+                "This manifest is damaged.",
+                received=str(path),
+                remedy="Restore it, or delete the run and train again.",
+            )
+        ) from error

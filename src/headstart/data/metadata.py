@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import deflate
@@ -15,6 +16,7 @@ MAX_CHUNKS = 1000
 # What is kept of a PNG beside its critical chunks. Text may unpack to any size and frames are without
 # end; neither is needed.
 _OF_USE = {b"tRNS", b"iCCP", b"eXIf"}
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # of a JPEG, restarts and stuffed bytes left out
 PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
@@ -97,11 +99,22 @@ def _webp_size(webp: bytes) -> tuple[int, int]:
 
 
 def check_passes(image: Image.Image, data: bytes) -> None:
-    """Refuses a progressive JPEG that goes over its pixels more often than any encoder makes it."""
-    if image.info.get("progressive"):
-        passes = data.count(b"\xff\xda")
-        if passes * image.width * image.height > 20 * MAX_PIXELS:
-            raise too_large(f"up to {20 * MAX_PIXELS:,} pixels over all passes", f"{passes} passes")
+    """Refuses a JPEG that goes over its pixels more often than any encoder makes it."""
+    passes = _passes(data)
+    if passes * image.width * image.height > 20 * MAX_PIXELS:
+        raise too_large(f"up to {20 * MAX_PIXELS:,} pixels over all passes", f"{passes} passes")
+
+
+def _passes(jpeg: bytes) -> int:
+    """Scans up to the end of the image (ITU-T T.81, B.1.1.4); what lies behind that is no JPEG's."""
+    at, passes = 2, 0
+    while found := MARKER.search(jpeg, at):
+        code, at = jpeg[found.end() - 1], found.end()
+        if code == 0xD9:
+            break
+        passes += code == 0xDA
+        at += int.from_bytes(jpeg[at : at + 2]) if code not in (0x01, 0xD8) else 0  # those have no length
+    return passes
 
 
 def check_tile(image: Image.Image) -> None:

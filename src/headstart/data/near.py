@@ -35,7 +35,7 @@ def near_duplicates(manifest: Manifest, pictures: np.ndarray) -> list[Match]:
     unique = np.flatnonzero(~hashes.duplicated().to_numpy())
     content = "\n".join(sorted(hashes.iloc[unique]))
     order = unique[np.argsort(hashes.iloc[unique].to_numpy())]  # by content, so that names play no part
-    key = f"{VERSION} {images.DECODER}\n{content}"
+    key = f"{VERSION} {images.decoder()}\n{content}"
     kept = cache_dir() / "near" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.parquet"
     try:
         matches = [Match(**row) for row in pq.read_table(kept).to_pylist()]

@@ -76,6 +76,15 @@ def look(data: str, config: DataConfig) -> Found:
     checked, entries = _read(data, config.group_column)
     images = checked.manifest
     if config.group_regex:
+        if (images.table["group"] != "").any():
+            raise InputError(
+                sentence(
+                    "The table says already which images belong together.",
+                    allowed="groups by a column, or by --group-regex",
+                    received=config.group_regex,
+                    remedy="Write all groups into the column, or leave the column or --group-regex out.",
+                )
+            )
         images = replace(
             images, table=images.table.assign(group=groups.by_regex(images.table, config.group_regex))
         )
@@ -91,7 +100,7 @@ def divide(found: Found, config: DataConfig, seed: int) -> tuple[Manifest, list[
     if config.extend:
         before = _earlier(Path(config.extend))
         assigned, bridges = extend(found.manifest, before, config.val, config.test, seed, found.guesses)
-        return assigned, [*entries, *bridges]
+        return assigned, [*entries, *bridges, *split.moved(found.manifest, assigned)]
     assigned = split.assign(found.manifest, config.val, config.test, seed, found.guesses)
     return assigned, [*entries, *split.moved(found.manifest, assigned)]
 

@@ -78,7 +78,7 @@ def _kept(
     try:
         for (at, key), facts in zip(missing.items(), found, strict=True):
             yield at, facts
-            if key:
+            if key and not (isinstance(facts, ImageError) and not facts.lasting):
                 held[key] = facts
             if len(held) == SHARD:
                 seen.write(folder, held)

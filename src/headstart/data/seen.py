@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 
 def folder_of(root: Path) -> Path:
     """Where scans of `root` are kept, as long as decoder and thumbnails are what they are."""
-    name = f"{root} {images.DECODER} {thumbs.SIDE}"
+    name = f"{root} {images.decoder()} {thumbs.SIDE}"
     return cache_dir() / "scans" / hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
 
 

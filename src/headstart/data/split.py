@@ -88,8 +88,11 @@ def folds(manifest: Manifest, k: int, seed: int, guesses: np.ndarray = NONE) -> 
 
 
 def moved(before: Manifest, after: Manifest) -> list[Row]:
-    """The ledger's rows for images that left a given val or test part: a copy of them was in another."""
-    reason = "Moved from {} to {}: the same picture or group was in another split too."
+    """The ledger's rows for images that left a given val or test part: a copy of them was in another.
+
+    That may also be a split of an earlier run.
+    """
+    reason = "Moved from {} to {}: the same picture or group was in another split, here or in an earlier run."
     return [
         ledger.row(path, "crosses-splits", reason.format(old, new), "kept")
         for path, old, new in zip(

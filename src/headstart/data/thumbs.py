@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from typing import Any
 
@@ -43,6 +44,8 @@ def mapped(count: int) -> np.ndarray:
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=cache_dir()) as file:
         file.truncate(count * SIDE**2)
+        if hasattr(os, "posix_fallocate"):  # or a full disk would end the process at some page, by a signal
+            os.posix_fallocate(file.fileno(), 0, count * SIDE**2)
         pages = mmap.mmap(file.fileno(), count * SIDE**2)
     return np.frombuffer(pages, np.uint8).reshape(shape)
 

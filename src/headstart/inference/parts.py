@@ -13,7 +13,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.data.images import DECODER
+from headstart.data.images import decoder
 from headstart.engines import row as engine_row
 from headstart.inference.predictor import Prediction, Predictor
 from headstart.rundir import atomic_file, sweep, to_json, write_text
@@ -93,7 +93,7 @@ def _facts(predictor: Predictor) -> dict[str, object]:
         "model": predictor.bundle.digest,
         "engine": f"{engine.name} {engine.version}",
         "graph": engine.graph,
-        "decoder": DECODER,
+        "decoder": decoder(),
         "rows": ROWS,
     }
 
@@ -106,10 +106,10 @@ def _read(path: Path) -> str:
 
 
 def _stamp(file: Path) -> bytes:
-    """Name, size and time of a file; one that is not there has no size and time."""
+    """Name, size and times of a file, see `seen.key`; one that is not there has no size and times."""
     try:
         status = file.stat()
-        known = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        known = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
     except (OSError, ValueError):
         known = ""
     return os.fsencode(file) + b"\0" + known.encode()

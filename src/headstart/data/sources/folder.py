@@ -40,6 +40,8 @@ def read(data: str) -> Source:
     walk = _walk(Path(data))
     split_of = _splits([name for name in walk.folders if "/" not in name])
     depth = 1 if split_of else 0  # of the class's name in a path
+    if split_of:
+        _refuse_lost_splits(walk.entries)
     rows: list[Row] = []
     entries = walk.entries
     for path in walk.files:
@@ -161,6 +163,18 @@ def _splits(top: list[str]) -> dict[str, str]:
             "Add one, or put the class folders at the top to have them split.",
         )
     return split_of
+
+
+def _refuse_lost_splits(entries: Iterable[Row]) -> None:
+    """Else another test part would be cut from train, as if there were none."""
+    for entry in entries:
+        name = str(entry["path"]).removesuffix("/")
+        if name.lower() in SPLIT_NAMES and entry["action"] == "left out":
+            _refuse(
+                f"The split folder {printable(name)} cannot be used: {entry['reason']}",
+                "folders that can be read, and no links",
+                "Put it right, or take it away.",
+            )
 
 
 def _empty_classes(walk: _Walk, depth: int) -> Iterator[Row]:
