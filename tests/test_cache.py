@@ -149,6 +149,18 @@ def test_what_is_being_written_stays_and_what_was_left_half_written_goes(place):
     assert left(place) == {"features/a/2.safetensors", "data/cifar10-98/complete.json"}
 
 
+def test_what_a_killed_clear_left_is_in_nobodys_way(filled, monkeypatch):
+    """The archive was unpacked again meanwhile."""
+    monkeypatch.setattr(cache.shutil, "rmtree", lambda _: None)  # killed here
+    cache.clear(["data"])
+    monkeypatch.undo()
+    monkeypatch.setenv("HEADSTART_CACHE", str(filled))
+    write(filled / "data/cifar10-0123/complete.json", 2)
+
+    assert cache.clear(["data"]) == 2
+    assert not (filled / "data/cifar10-0123").exists()
+
+
 def test_trim_removes_the_least_recently_used(place):
     folder = place / "maps"
     for i, name in enumerate(["a/0", "b/1", "a/2", "b/3"]):
@@ -159,9 +171,14 @@ def test_trim_removes_the_least_recently_used(place):
     assert cache.trim(folder, 400) == 0
     assert cache.trim(folder, 399) == 100
     assert left(folder) == {"a/0.safetensors", "a/2.safetensors", "b/3.safetensors", "a/recipe.json"}
-    assert cache.trim(folder, 150, keep={folder / "a" / "2.safetensors"}) == 200
+    with (folder / "a" / "2.safetensors").open("rb") as read:
+        cache.hold(read)
+        assert cache.unused(folder) == 200
+        assert cache.trim(folder, 150) == 200
     assert left(folder) == {"a/2.safetensors", "a/recipe.json"}
-    assert cache.trim(folder / "nowhere", 0) == 0
+    assert cache.trim(folder, 1000, short=-1) == 0
+    assert cache.trim(folder, 1000, short=1) == 100
+    assert cache.trim(folder / "nowhere", 0) == cache.unused(folder / "nowhere") == 0
 
 
 def test_touching_what_is_gone_is_no_matter(place):

@@ -58,6 +58,29 @@ def test_grid_search_over_options(arrays):
     assert search.score(*arrays) == 1.0
 
 
+def test_options_that_change_after_the_fit_count_at_the_next(arrays, tmp_path, monkeypatch):
+    """Neither the answers nor the shared cache take them for those of the fit."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    x, y = arrays
+    fitted = ImageClassifier(**FAST).fit(x[:20], y[:20])
+    expected = ImageClassifier(**FAST).fit(x[:20], y[:20]).predict_proba(x[20:25])
+
+    fitted.set_params(head="gap", views=8, image_size=48, random_state=3)
+
+    np.testing.assert_array_equal(fitted.predict_proba(x[20:25]), expected)
+    fitted.predict_proba(x[25:])
+    np.testing.assert_array_equal(ImageClassifier(**FAST).fit(x, y).predict(x), y)
+
+
+def test_a_class_of_two_with_most_images_for_validation(arrays):
+    x, _ = arrays
+    rare = np.array(["red", "blue"] * 14 + ["green", "green"])
+
+    fitted = ImageClassifier(**FAST, validation_fraction=0.8).fit(x, rare)
+
+    assert fitted.predict_proba(x).shape == (30, 3)
+
+
 def test_sample_weights_of_zero_leave_images_out(arrays):
     """Ten mislabelled images without weight change the head as little as if they weren't there."""
     x, y = arrays

@@ -14,6 +14,7 @@ from tests.serving.browsing import WINDOWS, choose, opened
 from tests.serving.running import served
 
 import headstart as hs
+from headstart import pipeline
 from headstart.cli.demo import demo
 from headstart.data.sources import elpv
 from headstart.errors import InputError
@@ -188,6 +189,28 @@ def test_a_bundle_is_not_taken_for_a_run(run):
     with pytest.raises(InputError, match="This is a bundle, not a run"):
         hs.evaluate(run.model)
     bundle.load(run.model)  # as whole as before
+
+
+def test_another_engine_leaves_the_run_s_own_numbers_alone(trained):
+    run = trained("run")
+    before = {path: path.read_bytes() for path in (run.evaluation("test") / "metrics.json", run.report)}
+
+    hs.evaluate(run, engine="openvino")
+
+    assert {path: path.read_bytes() for path in before} == before
+    assert (run.evaluation("test-openvino") / "metrics.json").exists()
+    assert hs.compare([run, run], split="test-openvino")
+
+
+def test_an_unfinished_run_is_not_evaluated(trained):
+    """Taken over by force and killed, its model has seen what are test images by now."""
+    run = trained("run")
+    facts = json.loads(run.run_json.read_text())
+    run.run_json.write_text(json.dumps(facts | {"finished": False}))
+
+    for verb in (hs.evaluate, pipeline.quantize):
+        with pytest.raises(InputError, match="This run is not finished"):
+            verb(run)
 
 
 def test_top_k_is_obeyed_while_training(trained):

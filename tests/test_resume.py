@@ -165,3 +165,32 @@ def test_a_damaged_run_json_is_refused_in_one_line(unfinished, content):
 
     with pytest.raises(InputError, match=r"run\.json is damaged\. Received: .* train again\."):
         resume.standing(unfinished, facts(), force=True)
+
+
+def test_a_library_that_went_or_came_is_a_difference(unfinished):
+    """TensorFlow goes by two names, of which one at a time is installed."""
+    now = facts(versions__tensorflow="2.22")
+    del now["versions"]["numpy"]
+
+    line = refusal(unfinished, now)
+
+    assert "versions.numpy was 2.4.0, is not there" in line
+    assert "versions.tensorflow was not there, is 2.22" in line
+
+
+def test_what_is_taken_over_leaves_no_numbers_of_the_model_before(finished):
+    for folder in ("test", "elsewhere"):
+        finished.evaluation(folder).mkdir(parents=True)
+    finished.parity.touch()
+
+    resume.begin_anew(finished)
+
+    assert {path.name for path in finished.root.iterdir()} == {"model"}
+
+
+def test_only_a_finished_run_is_looked_into(finished):
+    resume.require_finished(finished)
+    finished.run_json.write_text(json.dumps(facts() | {"finished": False}))
+
+    with pytest.raises(InputError, match=r"This run is not finished.*Repeat the command that trains it"):
+        resume.require_finished(finished)

@@ -7,16 +7,18 @@ Symbolic links are never followed, so nothing outside the cache is counted or re
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from headstart.errors import InputError, sentence
 from headstart.rundir import cache_dir
@@ -106,24 +108,37 @@ def clear(names: Collection[str] = ()) -> int:
     return sum(_clear_folders(name) if PARTS[name].folders else _clear_files(name) for name in chosen)
 
 
-def trim(folder: Path, budget_bytes: int, keep: Collection[Path] = ()) -> int:
-    """Removes the least recently used ``*.safetensors`` below `folder`, until `budget_bytes` remain.
+def hold(file: IO[bytes]) -> None:
+    """Marks an open file as being read, until it and all its duplicates are closed: see `trim`."""
+    with suppress(OSError):  # the file system knows no locks
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def unused(folder: Path) -> int:
+    """Bytes of the ``*.safetensors`` below `folder`, which may be missing, that nobody holds."""
+    return sum(file.bytes for file in _files(folder, "*.safetensors") if not _held(file.path))
+
+
+def trim(folder: Path, budget_bytes: float, short: int = 0) -> int:
+    """Removes the least recently used ``*.safetensors`` below `folder`, until there is room.
+
+    Those that a run holds stay, even if that goes over the budget: removing them would free nothing.
 
     Args:
         folder: of the cache; it may be missing.
         budget_bytes: what all files there may have together, 0 or more.
-        keep: files to spare, even if that goes over the budget; as paths that begin with `folder`.
+        short: bytes that the disk lacks.
 
     Returns:
         The bytes that were freed.
     """
     files = sorted(_files(folder, "*.safetensors"))
-    surplus = sum(file.bytes for file in files) - budget_bytes
+    surplus = max(short, sum(file.bytes for file in files) - budget_bytes)
     freed = 0
     for file in files:
         if freed >= surplus:
             break
-        if file.path not in keep:
+        if not _held(file.path):
             freed += _remove(file)
     return freed
 
@@ -178,8 +193,8 @@ def _clear_folders(name: str) -> int:
     for folder in _folders(cache_dir() / name, PARTS[name].pattern):
         if not _is_being_written(folder):
             size = sum(file.bytes for file in _files(folder, "*"))
-            aside = folder.with_name(f".{folder.name.lstrip('.')}.removed")
-            shutil.rmtree(folder.replace(aside))
+            aside = tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name.lstrip('.')}.removed.")
+            shutil.rmtree(folder.replace(aside))  # a folder may take the place of an empty one
             freed += size
     return freed
 
@@ -193,6 +208,17 @@ def _remove(file: File) -> int:
     except FileNotFoundError:
         return 0
     return file.bytes
+
+
+def _held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it has just gone, or see `hold`
+        pass
+    return False
 
 
 def _is_being_written(path: Path) -> bool:

@@ -48,7 +48,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         classes_: (C,) the labels, sorted.
         penalty_: the chosen λ.
         head_: the linear layer on raw features.
-        recipe_: how features are computed.
+        config_, engine_: the options by which it was fitted, and what runs the network.
 
     >>> from headstart import ImageClassifier
     >>> ImageClassifier(views=8)
@@ -103,7 +103,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
         target = np.searchsorted(self.classes_, y)
         self._open(config)
-        x = self._features(pictures)
+        x = self._features(pictures)  # from here on the options of this moment count
         weight = weight * compute_sample_weight(self.class_weight, y)
         self.penalty_ = self._choose(x, target, weight)
         parts = specs.backbone(self.backbone).parts(self.head)
@@ -152,13 +152,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         engine: str = config.model.engine
         if engine == "auto":
             engine = fastest(backbone, self.head, self.image_size, arrays)
-        self.recipe_ = features.recipe(backbone, arrays, self.head, self.image_size, config.data.fit, engine)
+        self.config_, self.engine_ = config, engine
 
     def _features(self, pictures: list[features.Image]) -> np.ndarray:
-        """(N, views, D); the weights are found anew, so that a fitted estimator stays small."""
-        backbone = specs.backbone(self.backbone)
-        arrays = weights.find(backbone, seed=self.random_state)
-        return features.extract(pictures, backbone, arrays, self.head, self.recipe_, self.views)
+        """(N, views, D) by the options at `fit`; the weights are found anew: the estimator stays small."""
+        data, model = self.config_.data, self.config_.model
+        backbone = specs.backbone(model.backbone)
+        arrays = weights.find(backbone, seed=self.config_.seed)
+        recipe = features.recipe(backbone, arrays, model.head, data.image_size, data.fit, self.engine_)
+        return features.extract(pictures, backbone, arrays, model.head, recipe, model.views)
 
     def _choose(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
         """The λ that a stratified part chooses; where classes are too small for one, the middle."""
@@ -170,6 +172,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         train, val = train_test_split(
             np.arange(len(y)), test_size=held, stratify=y, random_state=self.random_state
         )
+        if len(np.unique(y[train])) < len(self.classes_):
+            return probe.PENALTIES[len(probe.PENALTIES) // 2]
         parts = specs.backbone(self.backbone).parts(self.head)
         tried = probe.candidates((x[train], y[train]), (x[val], y[val]), weight[train], parts)
         return min(tried, key=lambda candidate: candidate.calibrated).penalty

@@ -136,7 +136,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates the saved model on its own test split, or on other labelled images.
 
-    Writes ``evaluation/<split>/`` and, for the test split, the report again.
+    Writes ``evaluation/<split>/`` and, for the test split, the report again; what another engine says goes to
+    ``evaluation/<split>-<engine>/``, and the report stays.
 
     Args:
         run: a run directory.
@@ -155,6 +156,7 @@ def evaluate(
 
     run = _run(run)
     predictor = load(run, engine)
+    resume.require_finished(run)
     facts = resume.read_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
     asked = RunConfig.from_options(**before | options).evaluation
@@ -172,13 +174,19 @@ def evaluate(
             stages.redecide(run, asked)
         predictor = load(run, engine)
     split, images = "test", manifests.load(run.manifest).where("test")
+    by = f"-{engine}" if engine not in ("", predictor.spec.engine) else ""
+    if options and by:  # the run's own numbers follow, too
+        stages.assess(run, split, images, load(run), asked.top_k)
+        render(run)
     if data is not None:
         split = f"other-{_name(data)}" if _name(data) in manifests.SPLITS else _name(data)
+    split += by
+    if data is not None:
         images, ledger = stages.labelled(str(data), predictor)
         ledgers.save(ledger, run.evaluation(split) / "data_report.csv")
         images.save(run.evaluation(split) / "manifest.parquet")
     evaluation = stages.assess(run, split, images, predictor, asked.top_k)
-    if data is None:
+    if split == "test":
         render(run)
     return evaluation
 
@@ -270,6 +278,7 @@ def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = 
         raise InputError(sentence("--max-drop is a number of points.", allowed="0 to 100", received=max_drop))
     run = _run(run)
     predictor = load(run)
+    resume.require_finished(run)
     with resume.locked(run.root):
         return stages.quantize(run, predictor, max_drop / 100, seconds(time_limit))
 

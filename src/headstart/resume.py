@@ -74,7 +74,7 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     changed = _differences(before, deciding)
     if images and not changed and not finished:
         changed = ["images have other names"]
-    newer = [] if finished else _differences(before, _under(facts))
+    newer = [] if finished else _differences(_under(before, facts), _under(facts, before))
     if not changed and not newer:
         return "finished" if finished else "unfinished"
     if force:
@@ -90,11 +90,17 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     )
 
 
-def _under(facts: dict[str, Any]) -> dict[str, Any]:
-    """Under what a run computes its bits: versions, instructions, GPU, and how many cores share the sums."""
-    found = {name: facts[name] for name in ("versions",) if name in facts}
-    hardware = facts.get("hardware", {})
-    return found | {"hardware": {n: hardware[n] for n in ("cores", "instructions", "gpu") if n in hardware}}
+def _under(facts: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Under what a run computes its bits: versions, instructions, GPU, and how many cores share the sums.
+
+    A library that only the `other` one has counts, too: TensorFlow goes by two names.
+    """
+    versions, hardware = facts.get("versions", {}), facts.get("hardware", {})
+    lacking = dict.fromkeys(other.get("versions", {}), "not there") if versions else {}
+    return {
+        "versions": lacking | versions,
+        "hardware": {name: hardware[name] for name in ("cores", "instructions", "gpu") if name in hardware},
+    }
 
 
 def read_facts(run: RunDir) -> dict[str, Any]:
@@ -117,6 +123,22 @@ def read_facts(run: RunDir) -> dict[str, Any]:
             remedy="Restore it, or delete the run and train again.",
         )
     )
+
+
+def require_finished(run: RunDir) -> None:
+    """Refuses a run whose model and images may not belong together.
+
+    Raises:
+        InputError: it is being trained, or was interrupted: a model that is there is of the run before.
+    """
+    if read_facts(run).get("finished") is not True:
+        raise InputError(
+            sentence(
+                "This run is not finished.",
+                received=str(run.root),
+                remedy="Repeat the command that trains it, which goes on where it stopped.",
+            )
+        )
 
 
 @contextmanager
@@ -145,7 +167,8 @@ def begin_anew(run: RunDir) -> None:
     run.run_json.unlink(missing_ok=True)  # first: nothing else says what the rest belongs to
     run.report.unlink(missing_ok=True)
     run.history.unlink(missing_ok=True)
-    for folder in (run.checkpoints, run.tensorboard, run.exports):
+    run.parity.unlink(missing_ok=True)
+    for folder in (run.checkpoints, run.tensorboard, run.exports, run.evaluation("test").parent):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -97,7 +97,7 @@ def test_a_batch_is_what_the_engine_says_of_each_view(head):
 def test_over_budget_it_is_computed_anew_to_the_same_bits(engine):
     """In other batches, in another order, and one image twice."""
     images, part = pictures(9), frozen(head="taps")
-    size = 2 * 9 * 2 * np.prod(part.shape(SIZE))
+    size = part.bytes(2 * 9, SIZE)
 
     cached = opened(images, part=part, engine=engine, budget=size)
     streamed = opened(images, part=part, engine=engine, budget=size - 1)

@@ -17,6 +17,8 @@ from headstart.training.maps import Maps, MapStore, computed, split
 
 SHAPE = (2, 3, 4)
 BYTES = 2 * 2 * 3 * 4  # of a map in float16
+WIDTH = 5
+ROW = BYTES + 4 * WIDTH + 32 + 1  # with features in float32, SHA-256 and variant
 PLENTY = 1e9
 
 
@@ -32,7 +34,7 @@ def made(numbers, shape=SHAPE):
 
 
 def store(folder, numbers, budget=PLENTY):
-    return MapStore(folder / "recipe", map(key, numbers), SHAPE, budget)
+    return MapStore(folder / "recipe", map(key, numbers), SHAPE, WIDTH, budget)
 
 
 def filled(folder, numbers, budget=PLENTY):
@@ -49,7 +51,7 @@ def holds(found, numbers):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(maps, "SHARD", 4 * BYTES)
+    monkeypatch.setattr(maps, "SHARD", 4 * ROW)
 
 
 def shards(folder):
@@ -163,10 +165,28 @@ def test_a_vanished_shard_is_computed_again(tmp_path):
     holds(found, range(10))
 
 
+def test_a_shard_that_goes_before_it_is_open_is_written_again(tmp_path, monkeypatch):
+    write, lost = maps.write_bytes, []
+
+    def cleared(path, content):
+        write(path, content)
+        if not lost:
+            path.unlink()
+            lost.append(path)
+
+    monkeypatch.setattr(maps, "write_bytes", cleared)
+
+    found = filled(tmp_path, range(10))
+
+    assert lost
+    holds(found, range(10))
+
+
 def test_what_is_open_can_be_read_after_it_was_cleared(tmp_path):
     found = filled(tmp_path, range(10))
 
-    cache.trim(tmp_path, 0)
+    for shard in shards(tmp_path):
+        shard.unlink()
 
     assert not shards(tmp_path)
     holds(found, range(10))
@@ -176,8 +196,8 @@ def test_what_is_open_can_be_read_after_it_was_cleared(tmp_path):
 
 
 def test_the_least_recently_used_go_when_the_budget_is_reached(tmp_path):
-    """Another recipe's shards go first, and those that this run uses never."""
-    old = filled(tmp_path / "maps", range(8))
+    """Another recipe's shards go first, and those that a run reads never."""
+    filled(tmp_path / "maps", range(8)).close()
     other = tmp_path / "maps" / "other"
     (tmp_path / "maps" / "recipe").rename(other)
     sizes = [path.stat().st_size for path in sorted(other.iterdir())]
@@ -189,8 +209,11 @@ def test_the_least_recently_used_go_when_the_budget_is_reached(tmp_path):
 
     assert not oldest.exists()
     assert newest.exists()
-    holds(old, range(8))
-    filled(tmp_path / "maps", range(20, 36), budget=1.0)
+    with newest.open("rb") as read:
+        cache.hold(read)
+        filled(tmp_path / "maps", range(20, 36), budget=1.0)
+        assert newest.exists()
+    filled(tmp_path / "maps", range(20, 37), budget=1.0)
     assert not newest.exists()
     assert not store(tmp_path / "maps", range(20, 36)).missing
 
@@ -202,10 +225,10 @@ def disk(free):
 @pytest.mark.parametrize(
     ("budget", "free", "fits"),
     [
-        (10 * BYTES, 10**12, True),
-        (10 * BYTES - 1, 10**12, False),
-        (PLENTY, maps.SPARE + 10 * BYTES, True),
-        (PLENTY, maps.SPARE + 10 * BYTES - 1, False),
+        (10 * ROW, 10**12, True),
+        (10 * ROW - 1, 10**12, False),
+        (PLENTY, maps.SPARE + 10 * ROW, True),
+        (PLENTY, maps.SPARE + 10 * ROW - 1, False),
         (PLENTY, 5, False),
     ],
 )
@@ -223,19 +246,41 @@ def test_what_is_there_already_needs_no_room(tmp_path, monkeypatch):
     assert not store(tmp_path, range(11)).fits
 
 
+def test_maps_of_other_runs_make_room(tmp_path, monkeypatch):
+    """As they go when the disk gets short, the oldest first, and no more of them than needed."""
+    filled(tmp_path / "maps", range(8)).close()
+    other = (tmp_path / "maps" / "recipe").rename(tmp_path / "maps" / "other")
+    oldest, newest = sorted(other.iterdir())
+    os.utime(oldest, (1e9, 1e9))
+    many = (oldest.stat().st_size + newest.stat().st_size) // ROW
+    monkeypatch.setattr(maps.shutil, "disk_usage", disk(maps.SPARE + 2 * ROW))
+
+    assert store(tmp_path / "maps", range(20, 22 + many)).fits
+    assert not store(tmp_path / "maps", range(20, 24 + many)).fits
+    with newest.open("rb") as read:  # by another run: what is removed under it frees nothing
+        cache.hold(read)
+        assert not store(tmp_path / "maps", range(20, 22 + many)).fits
+
+    monkeypatch.setattr(maps.shutil, "disk_usage", disk(maps.SPARE - 1))
+    filled(tmp_path / "maps", range(20, 24))
+    assert not oldest.exists()
+    assert newest.exists()
+    assert not store(tmp_path / "maps", range(20, 24)).missing
+
+
 def test_memory_holds_features_and_no_maps(tmp_path, monkeypatch):
     """50 MB of maps, half a megabyte each, written in shards of a megabyte."""
     shape = (64, 64, 64)
-    monkeypatch.setattr(maps, "SHARD", 2 * 64**3 * 2)
+    monkeypatch.setattr(maps, "SHARD", 2 * maps.row_bytes(shape, WIDTH))
     blank = np.zeros(shape, np.float32)
     wanted = [key(n) for n in range(96)]
     tracemalloc.start()
     try:
-        found = MapStore(tmp_path / "recipe", wanted, shape, PLENTY)
+        found = MapStore(tmp_path / "recipe", wanted, shape, WIDTH, PLENTY)
         found.fill((name, np.full(5, i, np.float32), blank + i) for i, name in enumerate(wanted))
         kept, peak = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        again = MapStore(tmp_path / "recipe", wanted, shape, PLENTY)
+        again = MapStore(tmp_path / "recipe", wanted, shape, WIDTH, PLENTY)
         kept_again, peak_again = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -279,7 +324,7 @@ def test_a_store_that_is_closed_or_forgotten_lets_go_of_its_files(tmp_path):
 
 def test_a_batch_is_maps_and_the_features_of_taps_below(tmp_path):
     """Rows in any order, the view asked for; of five features two and one belong to taps."""
-    found = MapStore(tmp_path / "recipe", [key(n, v) for n in range(3) for v in (0, 1)], SHAPE, PLENTY)
+    found = MapStore(tmp_path / "recipe", [key(n, v) for n in range(3) for v in (0, 1)], SHAPE, WIDTH, PLENTY)
     found.fill((key(n, v), *rest) for n in range(3) for v in (0, 1) for _, *rest in made([10 * n + v]))
     source = Maps(found, [[key(n, v) for v in (0, 1)] for n in range(3)], [2, 1])
 

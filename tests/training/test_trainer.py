@@ -81,6 +81,19 @@ def loop(folder, train, seed=0, state=None, model=None, deadline=np.inf, **chang
     return trainer._Loop(stage, state or State(epoch=1), Checkpoints(folder), Asked())
 
 
+def test_the_advice_after_a_divergence_can_be_followed(tmp_path):
+    """Before the last phase the rate is the head's own, which no option changes."""
+    diverged = loop(tmp_path, examples(*blobs()), learning_rate=0.5, clip_norm=0.0)
+    said = diverged._likely_cause([X])
+    assert "Received: '--learning-rate 0.5 --clip-norm 0'" in said
+    assert said.endswith("Try --learning-rate 0.05 and --clip-norm 1, with another --out or with --force.")
+
+    diverged.stage = replace(diverged.stage, last=False)
+    said = diverged._likely_cause([X])
+    assert "--learning-rate" not in said
+    assert "Try --optimizer adamw and --clip-norm 1, or another --solver or --head" in said
+
+
 # --- one step -------------------------------------------------------------------------------------------
 
 

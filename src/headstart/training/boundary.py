@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from math import prod
 from threading import Lock
 
 import numpy as np
@@ -17,7 +16,7 @@ from headstart.engines import Engine, open_engine
 from headstart.progress import note, track
 from headstart.rundir import cache_dir
 from headstart.training.features import Image, Recipe, keys_of, sound
-from headstart.training.maps import Maps, MapStore, computed, half, split
+from headstart.training.maps import Maps, MapStore, computed, half, row_bytes, split
 from headstart.training.sources import Inputs, Source
 
 
@@ -50,7 +49,7 @@ class Frozen:
         """What maps and features of so many images of `size` pixels take on disk."""
         if self.boundary == "image":
             return 0
-        return images * (2 * prod(self.shape(size)) + 4 * self.backbone.width(self.head, size))
+        return images * row_bytes(self.shape(size), self.backbone.width(self.head, size))
 
     def shape(self, size: int) -> tuple[int, int, int]:
         """(H, W, C) of the map for images of `size` pixels."""
@@ -89,11 +88,15 @@ def read(
     keys = keys_of(images, views)
     wanted = [key for row in keys for key in row]
     folder = cache_dir() / "maps" / recipe.key
-    store = MapStore(folder, wanted, frozen.shape(recipe.image_size), budget, reserved)
+    size = recipe.image_size
+    width = frozen.backbone.width(frozen.head, size)
+    store = MapStore(folder, wanted, frozen.shape(size), width, budget, reserved)
     if not store.fits:
         store.close()
-        size = 2 * np.prod(store.shape) * len(wanted) / 1e9
-        note(f"Boundary   {size:,.1f} GB of maps at {frozen.boundary} are more than --cache-gb or the disk")
+        size_gb = frozen.bytes(len(wanted), size) / 1e9
+        note(
+            f"Boundary   {size_gb:,.1f} GB of maps at {frozen.boundary} are more than --cache-gb or the disk"
+        )
         note("           allows: they are computed anew for every step, which is slower")
         return Read(Streamed(frozen, images, recipe), None)
     if missing := store.missing:

@@ -56,7 +56,7 @@ class Recipe:
     engine: str
     precision: str
     version: str
-    decoder: int = images.DECODER
+    decoder: str = ""
     augment: str = ""
     augmentation: str = ""
     seed: int = 0
@@ -108,6 +108,7 @@ def recipe(
         engine=engine,
         precision=row.precision,
         version=row.version,
+        decoder=images.decoder(),
         graph=row.graph,
     )
 

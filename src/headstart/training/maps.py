@@ -37,6 +37,7 @@ class MapStore:
         folder: of the recipe.
         wanted: keys, (SHA-256, variant).
         shape: (H, W, C) of a map.
+        width: numbers in the features beside it.
         budget: most bytes of all maps of all runs; the least recently used go first.
         reserved: bytes of it that other images of this run take.
     """
@@ -46,15 +47,16 @@ class MapStore:
         folder: Path,
         wanted: Iterable[bytes],
         shape: tuple[int, ...],
+        width: int,
         budget: float,
         reserved: float = 0.0,
     ) -> None:
         _allow_open_files()
         self.folder, self.shape, self.budget, self.reserved = folder, shape, budget, reserved
         self.wanted = set(wanted)
+        self.row = row_bytes(shape, width)
         self.features: dict[bytes, np.ndarray] = {}
         self.places: dict[bytes, tuple[int, int]] = {}  # descriptor and offset of each map
-        self.used: set[Path] = set()
         for shard in sorted(self.folder.glob("*.safetensors")):
             # Another run may have removed it, or what it says of itself is damaged.
             with suppress(OSError, ValueError, LookupError, TypeError):
@@ -67,15 +69,20 @@ class MapStore:
 
     @property
     def fits(self) -> bool:
-        """Whether budget and disk hold what is wanted."""
-        size = 2 * int(np.prod(self.shape))
+        """Whether budget and disk hold what is wanted, where maps that nobody reads make room."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        free = max(0, shutil.disk_usage(self.folder).free - SPARE)
-        return len(self.wanted) * size + self.reserved <= self.budget and len(self.missing) * size <= free
+        room = max(0, self._spare) + cache.unused(self.folder.parent)
+        whole = len(self.wanted) * self.row + self.reserved
+        return whole <= self.budget and len(self.missing) * self.row <= room
+
+    @property
+    def _spare(self) -> int:
+        """Bytes of disk that may be taken; below 0, that should be given back."""
+        return shutil.disk_usage(self.folder).free - SPARE
 
     def fill(self, computed: Iterator[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
         """Keeps (key, features, map) as they come; what an interrupt cuts short is written too."""
-        count = max(1, SHARD // (2 * int(np.prod(self.shape))))
+        count = max(1, SHARD // self.row)
         held: list[tuple[bytes, np.ndarray, np.ndarray]] = []
         try:
             for key, features, tensor in computed:
@@ -108,8 +115,11 @@ class MapStore:
         content = serialised({"keys": packed, "features": np.stack(features), "maps": np.stack(maps)})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.safetensors"
         write_bytes(path, content)
-        self._open(path, checked=True)
-        cache.trim(self.folder.parent, int(self.budget), keep=self.used)
+        try:
+            self._open(path, checked=True)
+        except FileNotFoundError:  # another run made room, or the cache was cleared, before it was open
+            self._write(rows)
+        cache.trim(self.folder.parent, self.budget, short=-self._spare)
 
     def _open(self, shard: Path, checked: bool = False) -> None:
         """Notes where the wanted maps lie; a damaged shard counts as not there."""
@@ -127,13 +137,18 @@ class MapStore:
             if not checked and hashlib.file_digest(file, "sha256").hexdigest()[:32] != shard.stem:
                 return
             features = _tensor(file, start, header["features"])
+            cache.hold(file)
             descriptor = os.dup(file.fileno())
         first = start + header["maps"]["data_offsets"][0]
         size = 2 * int(np.prod(self.shape))
         self.places |= {key: (descriptor, first + row * size) for key, row in new.items()}
         self.features |= {key: features[row] for key, row in new.items()}
-        self.used.add(shard)
         cache.touch(shard)
+
+
+def row_bytes(shape: Sequence[int], width: int) -> int:
+    """What an image's map and features take on disk, with its key: SHA-256 and variant."""
+    return 2 * int(np.prod(shape)) + 4 * width + 33
 
 
 def _allow_open_files() -> None:

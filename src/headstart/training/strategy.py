@@ -283,7 +283,7 @@ def _run(
     last = number == len(phases(task.config)) - 1
     deadline = journal.deadline if last else journal.share(0.2)  # a head alone needs few seconds
     readers = min(trainer.WINDOW, threads()) if task.streamed else 2  # a GPU leaves the cores to them
-    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write, readers)
+    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write, readers, last)
     return trainer.fit(stage, state, tensors, journal.checkpoints)
 
 

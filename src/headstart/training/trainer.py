@@ -45,6 +45,7 @@ class Stage:
         deadline: on the clock of `time.monotonic`, when the last epoch should have ended.
         on_epoch: called with all rows of the history, and the last one again, after every epoch.
         readers: threads that prepare batches meanwhile.
+        last: whether no phase follows, so that ``--learning-rate`` is that of this one.
     """
 
     model: Any
@@ -55,6 +56,7 @@ class Stage:
     deadline: float = math.inf
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None  # noqa: ARG005
     readers: int = 2
+    last: bool = True
 
 
 def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) -> State:
@@ -219,12 +221,15 @@ class _Loop:
             return "The features of an image hold one: run `headstart cache clear`."
         if not self.state.epoch:
             return "It was so before the first step: check the weights that it began with."
-        rate = self.phase.learning_rate
-        return sentence(
-            "Most often the steps are too long.",
-            received=f"--learning-rate {rate:g} --clip-norm {self.phase.clip_norm:g}",
-            remedy=f"Try --learning-rate {rate / 10:g} and --clip-norm 1; the last checkpoint is sound.",
-        )
+        rate, clip = self.phase.learning_rate, self.phase.clip_norm
+        if not self.stage.last:  # the head's own rate, which is no option
+            received = f"--optimizer {self.phase.optimizer} --clip-norm {clip:g}"
+            remedy = "Try --optimizer adamw and --clip-norm 1, or another --solver or --head"
+        else:
+            received = f"--learning-rate {rate:g} --clip-norm {clip:g}"
+            remedy = f"Try --learning-rate {rate / 10:g} and --clip-norm 1"
+        remedy += ", with another --out or with --force."
+        return sentence("Most often the steps are too long.", received=received, remedy=remedy)
 
     # --- judging -----------------------------------------------------------------------------------
 
