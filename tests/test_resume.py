@@ -189,8 +189,8 @@ def test_what_is_taken_over_leaves_no_numbers_of_the_model_before(finished):
 
 
 def test_only_a_finished_run_is_looked_into(finished):
-    resume.require_finished(finished)
+    assert resume.finished_facts(finished) == facts() | {"finished": True}
     finished.run_json.write_text(json.dumps(facts() | {"finished": False}))
 
     with pytest.raises(InputError, match=r"This run is not finished.*Repeat the command that trains it"):
-        resume.require_finished(finished)
+        resume.finished_facts(finished)

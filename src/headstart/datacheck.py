@@ -10,7 +10,6 @@ from headstart.data import ledger, sources
 from headstart.data.check import DataCheck
 from headstart.data.examine import examine
 from headstart.data.prepare import fingerprint
-from headstart.errors import InputError, sentence
 from headstart.report.data_page import render
 from headstart.rundir import RunDir
 
@@ -35,15 +34,7 @@ def check(
     name = sources.name(str(data))
     run = RunDir(Path(out) if out else Path("runs") / f"{name}-check")
     resume.require_outside(run, data)
-    if run.run_json.exists():  # whose split is that of its model
-        raise InputError(
-            sentence(
-                "This folder holds a training, whose manifest must stay.",
-                allowed="a new folder, or that of an earlier check",
-                received=str(run.root),
-                remedy="Choose another with --out.",
-            )
-        )
+    resume.require_no_training(run)
     config = validated(RunConfig(data=config or DataConfig(), seed=seed)).data
     found = examine(str(data), config, seed)
     found.manifest.save(run.manifest)

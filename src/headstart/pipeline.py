@@ -156,8 +156,8 @@ def evaluate(
 
     run = _run(run)
     predictor = load(run, engine)
-    resume.require_finished(run)
-    facts = resume.read_facts(run)
+    own = engine in ("", predictor.spec.engine)
+    facts = resume.finished_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
     asked = RunConfig.from_options(**before | options).evaluation
     if options and data is not None:
@@ -172,16 +172,13 @@ def evaluate(
     if options:
         with resume.locked(run.root):
             stages.redecide(run, asked)
+        if not own:
+            evaluate(run)  # its own numbers follow, too
         predictor = load(run, engine)
-    split, images = "test", manifests.load(run.manifest).where("test")
-    by = f"-{engine}" if engine not in ("", predictor.spec.engine) else ""
-    if options and by:  # the run's own numbers follow, too
-        stages.assess(run, split, images, load(run), asked.top_k)
-        render(run)
-    if data is not None:
-        split = f"other-{_name(data)}" if _name(data) in manifests.SPLITS else _name(data)
-    split += by
-    if data is not None:
+    split = _split(data) + ("" if own else f"-{engine}")
+    if data is None:
+        images = manifests.load(run.manifest).where("test")
+    else:
         images, ledger = stages.labelled(str(data), predictor)
         ledgers.save(ledger, run.evaluation(split) / "data_report.csv")
         images.save(run.evaluation(split) / "manifest.parquet")
@@ -278,7 +275,7 @@ def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = 
         raise InputError(sentence("--max-drop is a number of points.", allowed="0 to 100", received=max_drop))
     run = _run(run)
     predictor = load(run)
-    resume.require_finished(run)
+    resume.finished_facts(run)
     with resume.locked(run.root):
         return stages.quantize(run, predictor, max_drop / 100, seconds(time_limit))
 
@@ -363,6 +360,15 @@ def _bundle(run: RunDir | str | Path) -> Bundle:
     root = run.root if isinstance(run, RunDir) else Path(run)
     model = RunDir(root).model
     return load_bundle(model if model.is_dir() else root)
+
+
+def _split(data: str | Path | None) -> str:
+    """What an evaluation is called: by its images, but never as a split of a run's own."""
+    from headstart.data import manifest as manifests
+
+    if data is None:
+        return "test"
+    return f"other-{_name(data)}" if _name(data) in manifests.SPLITS else _name(data)
 
 
 def _name(data: str | Path) -> str:

@@ -31,6 +31,19 @@ def require_outside(run: RunDir, data: str | Path) -> None:
         )
 
 
+def require_no_training(run: RunDir) -> None:
+    """Refuses to overwrite the manifest of a training, which says what its model has not seen."""
+    if run.run_json.exists():
+        raise InputError(
+            sentence(
+                "This folder holds a training, whose manifest must stay.",
+                allowed="a new folder, or that of an earlier check",
+                received=str(run.root),
+                remedy="Choose another with --out.",
+            )
+        )
+
+
 def require_free(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images, or into a folder that is something else than a run."""
     require_outside(run, data)
@@ -125,13 +138,14 @@ def read_facts(run: RunDir) -> dict[str, Any]:
     )
 
 
-def require_finished(run: RunDir) -> None:
-    """Refuses a run whose model and images may not belong together.
+def finished_facts(run: RunDir) -> dict[str, Any]:
+    """As `read_facts`, of a run whose model and images belong together.
 
     Raises:
         InputError: it is being trained, or was interrupted: a model that is there is of the run before.
     """
-    if read_facts(run).get("finished") is not True:
+    facts = read_facts(run)
+    if facts.get("finished") is not True:
         raise InputError(
             sentence(
                 "This run is not finished.",
@@ -139,6 +153,7 @@ def require_finished(run: RunDir) -> None:
                 remedy="Repeat the command that trains it, which goes on where it stopped.",
             )
         )
+    return facts
 
 
 @contextmanager

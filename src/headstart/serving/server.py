@@ -198,8 +198,8 @@ def _found(place: Place, lost: SimpleQueue[str]) -> Predictor:
             )
     except HeadstartError as error:
         lost.put(str(error))
-        if parent := multiprocessing.parent_process():
-            os.kill(parent.pid or 0, signal.SIGTERM)
+        if (parent := multiprocessing.parent_process()) and parent.pid:
+            os.kill(parent.pid, signal.SIGTERM)
         threading.Event().wait()  # the end is on its way
         raise
     return predictor

@@ -10,8 +10,7 @@ from headstart.backbones.heads import shapes
 from headstart.backbones.specs import Backbone
 from headstart.engines.choice import measured
 from headstart.progress import note
-from headstart.training.boundary import HELD
-from headstart.training.maps import row_bytes
+from headstart.training.boundary import HELD, Frozen
 from headstart.training.phases import Phase, phases
 from headstart.training.strategy import Task
 
@@ -76,7 +75,7 @@ def estimate(task: Task) -> Estimate:
         return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + vectors, vectors)
     phase = phases(config)[-1]
     cached = task.reads(phase.boundary) != "image"
-    row = _row(spec, head, size, phase.boundary) if cached else 0
+    frozen = Frozen(spec, head, {}, task.reads(phase.boundary))
     begun = config.training.strategy != "scratch"  # from features of the frozen network
     direct = (
         times.get("keras" if task.streamed else "openvino", guess) / whole
@@ -89,14 +88,8 @@ def estimate(task: Task) -> Estimate:
         epochs=phase.epochs,
         epoch=(train * (STEP * above + below) + val * served * (above + below)) * direct,
         memory=BASE + _trained(task, phase) + begun * vectors + (0.0 if cached else _held(size, train + val)),
-        disk=float(shown * row),
+        disk=float(frozen.bytes(shown, size)),
     )
-
-
-def _row(spec: Backbone, head: str, size: int, boundary: str) -> int:
-    """Bytes of an image in the cache."""
-    side = spec.side(boundary, size)
-    return row_bytes((side, side, spec.channels(boundary)), spec.width(head, size))
 
 
 def _held(size: int, images: int) -> float:
