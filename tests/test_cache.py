@@ -132,6 +132,20 @@ def test_links_are_not_followed(filled, tmp_path):
     assert left(outside) == {"cifar10-77/9.safetensors"}
 
 
+def test_a_link_in_the_place_of_a_part_is_followed(filled, tmp_path):
+    """Where the cache's disk is small: `maps` lies on another one."""
+    (filled / "maps").rename(tmp_path / "bigdisk")
+    (filled / "maps").symlink_to(tmp_path / "bigdisk")
+    write(tmp_path / "bigdisk" / "c3" / "4.safetensors", 10, 10_000)
+
+    assert {e.name: (e.files, e.bytes) for e in cache.info()}["maps"] == (2, 1010)
+    assert cache.unused(filled / "maps") == 1010
+    assert cache.trim(filled / "maps", 500) == 1000
+    assert cache.clear(["maps"]) == 10
+    assert (filled / "maps").is_symlink()
+    assert left(tmp_path / "bigdisk") == set()
+
+
 def test_what_is_being_written_stays_and_what_was_left_half_written_goes(place):
     old = time.time() - 2 * cache.BEING_WRITTEN
     write(place / "features/a/.1.safetensors.killed", 10, old)

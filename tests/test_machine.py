@@ -7,6 +7,8 @@ import stat
 import pytest
 
 from headstart import machine
+from headstart.engines import threads
+from headstart.provenance import hardware
 
 
 def write(root, files):
@@ -80,13 +82,17 @@ def test_instructions(tmp_path):
     assert machine.instructions(proc) == ("AVX2", "AVX-512", "bfloat16")
 
 
-def test_gpus_as_the_driver_names_them(tmp_path):
+def test_gpus_as_the_driver_names_them(tmp_path, monkeypatch):
     information = "Model: \t\t NVIDIA H200\nIRQ:   \t\t 57\n"
     names = [f"proc/driver/nvidia/gpus/0000:{i}b:00.0/information" for i in (1, 2)]
 
     proc, _ = write(tmp_path, dict.fromkeys(names, information))
+    monkeypatch.setenv("PATH", "")  # nobody else is asked
+    write(tmp_path, {"dev/nvidiactl": "", "dev/nvidia-uvm": ""})
 
-    assert machine.nvidia_gpus(proc) == ("NVIDIA H200", "NVIDIA H200")
+    assert machine.nvidia_gpus(proc, tmp_path / "dev") == ()  # a container without them
+    write(tmp_path, {"dev/nvidia0": ""})
+    assert machine.nvidia_gpus(proc, tmp_path / "dev") == ("NVIDIA H200", "NVIDIA H200")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +115,26 @@ def test_this_machine_has_memory():
     assert free > 0
 
 
-def test_hidden_gpus_are_not_seen(monkeypatch):
-    monkeypatch.setattr(machine, "nvidia_gpus", lambda: ("NVIDIA H200",))
-    assert machine.visible_gpus() == ("NVIDIA H200",)
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (None, "ABC"), ("", ""), ("-1", ""), ("1", "B"), ("2,0", "CA"), (" 0 , 1 ", "AB"), ("0,-1,1", "A"),
+        ("1,7,0", "B"), ("NoDevFiles", ""), ("GPU-8932f937,GPU-1", "ABC"),
+    ],
+)  # fmt: skip
+def test_gpus_that_are_left_to_the_process(monkeypatch, chosen, expected):
+    """By their numbers, up to the first that there isn't: as CUDA reads it."""
+    monkeypatch.setattr(machine, "nvidia_gpus", lambda: tuple("ABC"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
 
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert machine.visible_gpus() == ()
+    assert machine.visible_gpus() == tuple(expected)
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(math.inf, 4), (9.0, 4), (2.5, 3), (1.0, 1), (0.3, 1)])
+def test_cores_are_those_that_there_is_time_for(monkeypatch, quota, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5, 7})
+    monkeypatch.setattr(machine, "cpu_quota", lambda: quota)
+
+    assert machine.cores() == threads() == hardware()["cores"] == expected

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 
 import pytest
 
@@ -194,3 +197,15 @@ def test_only_a_finished_run_is_looked_into(finished):
 
     with pytest.raises(InputError, match=r"This run is not finished.*Repeat the command that trains it"):
         resume.finished_facts(finished)
+
+
+def test_where_the_file_system_knows_no_locks_it_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with resume.locked(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+
+    assert f"{tmp_path}/run cannot be locked" in capsys.readouterr().err

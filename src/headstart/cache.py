@@ -2,7 +2,8 @@
 
 Any file of it may go at any time, also while another run reads it: readers take a file that is gone for
 one that was never there, and compute it again. Folders stay, as a writer may be about to use them.
-Symbolic links are never followed, so nothing outside the cache is counted or removed.
+Symbolic links are not followed, so nothing outside the cache is counted or removed: but for one that stands
+in the place of a whole part, `maps` say, which somebody has put on a larger disk.
 """
 
 from __future__ import annotations
@@ -157,9 +158,7 @@ def _files_of(name: str) -> list[File]:
 
 
 def _files(folder: Path, pattern: str) -> Iterator[File]:
-    """Our regular files below `folder`, half-written ones among them."""
-    if folder.is_symlink():
-        return
+    """Our regular files below `folder`, which may be a link, half-written ones among them."""
     for root, _, names in os.walk(folder):
         for name in names:
             if _is_ours(name, pattern):
@@ -171,7 +170,7 @@ def _files(folder: Path, pattern: str) -> Iterator[File]:
 
 
 def _folders(place: Path, pattern: str) -> list[Path]:
-    if place.is_symlink() or not place.is_dir():
+    if not place.is_dir():
         return []
     return [
         p for p in sorted(place.iterdir()) if _is_ours(p.name, pattern) and p.is_dir() and not p.is_symlink()

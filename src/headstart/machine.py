@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 PROC = Path("/proc")
+DEVICES = Path("/dev")
 GROUPS = Path("/sys/fs/cgroup")
 INSTRUCTIONS = {
     "avx2": "AVX2",
@@ -39,6 +41,12 @@ def cpu_quota(proc: Path = PROC, groups: Path = GROUPS) -> float:
     return quota
 
 
+def cores() -> int:
+    """Threads that gain something: one for each processor that we may use and that we get the time of."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(min(allowed, cpu_quota()))
+
+
 def memory(proc: Path = PROC, groups: Path = GROUPS) -> tuple[float, float]:
     """Bytes that the process may use at most, and those of the machine that are free now.
 
@@ -53,21 +61,29 @@ def memory(proc: Path = PROC, groups: Path = GROUPS) -> tuple[float, float]:
     return total, free
 
 
-def nvidia_gpus(proc: Path = PROC) -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that the driver knows, whether or not a library can use them."""
+def nvidia_gpus(proc: Path = PROC, devices: Path = DEVICES) -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that the driver knows, whether or not a library can use them.
+
+    A container may show the driver's files of a machine whose GPUs it was not given.
+    """
+    given = any(devices.glob("nvidia[0-9]*"))
     found = [
         line.partition(":")[2].strip()
         for file in sorted(proc.glob("driver/nvidia/gpus/*/information"))
         for line in _lines(file)
-        if line.startswith("Model:")
+        if given and line.startswith("Model:")
     ]
     return tuple(found) or _listed_gpus()
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Those of them that are not hidden from this process."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
-    return () if hidden else nvidia_gpus()
+    """Those of them that CUDA_VISIBLE_DEVICES leaves to this process."""
+    there, chosen = nvidia_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None or "GPU-" in chosen or "MIG-" in chosen:  # names, by which we don't know them
+        return there
+    names = (name.strip() for name in chosen.split(","))
+    known = takewhile(lambda name: name.isdecimal() and int(name) < len(there), names)  # as CUDA does
+    return tuple(there[int(name)] for name in known)
 
 
 def _listed_gpus() -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any, Literal
 
 from headstart.errors import InputError, printable, sentence
 from headstart.rundir import RunDir
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What file systems answer that know no locks."""
 
 FACTS_LIMIT = 16 * 2**20
 """Bytes of ``run.json``, many times what is ever written."""
@@ -171,6 +176,11 @@ def locked(folder: Path) -> Iterator[None]:
                     remedy="Wait for it, or choose another place with --out.",
                 )
             ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            where = printable(folder)
+            sys.stderr.write(f"headstart: {where} cannot be locked; let no other command write there\n")
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import re
@@ -14,6 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from headstart.errors import InputError, sentence
+
+MARK, ASIDE = ".headstart", ".headstart-old"
+"""Ends of the names of what is on its way, and of a folder that has stepped aside for a new one."""
+_TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(MARK)}(-old)?")
 
 
 @dataclass(frozen=True)
@@ -78,10 +86,22 @@ class RunDir:
 
 
 def cache_dir() -> Path:
-    """`HEADSTART_CACHE`, or ``~/.cache/headstart`` (XDG_CACHE_HOME is obeyed)."""
-    if chosen := os.environ.get("HEADSTART_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+    """`HEADSTART_CACHE`, or ``~/.cache/headstart`` (XDG_CACHE_HOME is obeyed).
+
+    Raises:
+        InputError: the system does not say where home is, and it is asked for.
+    """
+    try:
+        if chosen := os.environ.get("HEADSTART_CACHE"):
+            return Path(chosen).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+    except RuntimeError as error:
+        raise InputError(
+            sentence(
+                "The system does not say where your home is, so the cache has no place.",
+                remedy="Name one: export HEADSTART_CACHE=/a/folder/that/can/be/written",
+            )
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -128,7 +148,7 @@ def to_json(value: Any) -> str:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which replaces it when the block ends well."""
     _make(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=MARK)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -145,38 +165,75 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_dir(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`, which replaces it when the block ends well."""
     _make(path.parent)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=MARK))
     try:
         yield temporary
         temporary.chmod(0o755)
         for member in [*temporary.rglob("*"), temporary]:
             _fsync(member)
-        if path.exists():
-            # A folder cannot be replaced in one call: the old one steps aside first.
-            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.rename(aside / path.name)
-            try:
-                temporary.rename(path)
-            except BaseException:
-                (aside / path.name).rename(path)
-                raise
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        else:
+        if not path.exists():
             temporary.rename(path)
+        elif not _exchange(temporary, path):
+            _step_aside(path, temporary)
         _fsync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two names change places, so that neither is missing at any time; False where that can't be done.
+
+    Linux can, with glibc 2.28 or later, on most file systems (renameat2(2), RENAME_EXCHANGE).
+    """
+    here, exchange = -100, 2  # AT_FDCWD: relative paths begin where we are
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _step_aside(path: Path, new: Path) -> None:
+    """Puts a new folder in the place of another in two calls; killed between them, `sweep` undoes one."""
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=ASIDE))
+    old = path.rename(aside / path.name)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a killed process left half-written below `folder`, where nobody else may be writing."""
+    """Removes what a killed process left half-written below `folder`, where nobody else may be writing.
+
+    What has stepped aside for something that never came goes back to its place.
+    """
     for path in list(folder.rglob(".*")):
-        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name):  # as `tempfile` names it
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(path.name):
+            if path.name.endswith(ASIDE) and _is_folder(path):
+                _put_back(path)
+            _remove(path)
+
+
+def _put_back(aside: Path) -> None:
+    for old in list(aside.iterdir()):
+        place = aside.parent / old.name
+        if not place.exists():
+            old.rename(place)
+
+
+def _remove(path: Path) -> None:
+    if _is_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _make(folder: Path) -> None:
@@ -191,5 +248,8 @@ def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # some file systems do this with files, and know no such thing for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

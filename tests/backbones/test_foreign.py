@@ -1,18 +1,27 @@
 """Weights come out of every kind of file as arrays by name; whatever doesn't fit is refused in one line."""
 
+import ctypes
 import io
 import json
+import os
+import resource
+import socket
 import struct
+import subprocess
+import sys
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tests import models
 
 from headstart.backbones import foreign, heads, specs, vgg, weights
 from headstart.backbones.classifier import build_classifier
+from headstart.backbones.framework import keras
 from headstart.errors import InputError
+from headstart.exports.formats import FORMATS
 
 TINY = specs.backbone("vgg-tiny")
 SHAPES = weights.shapes(TINY)
@@ -205,8 +214,6 @@ def test_an_archive_without_weights_is_refused(tmp_path):
 
 
 def test_a_pipe_or_nothing_is_refused(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(InputError, match="it is no regular file"):
@@ -239,3 +246,136 @@ def test_imported_weights_are_known_by_a_name(tmp_path, monkeypatch):
     (folder / f"{other}.safetensors").replace(folder / f"{name}.safetensors")
     with pytest.raises(InputError, match="not what was imported under this name"):
         weights.find(TINY, name)
+
+
+READ = """
+import sys
+from pathlib import Path
+from headstart.backbones import foreign, specs, weights
+from headstart.errors import InputError
+try:
+    foreign.read(Path(sys.argv[1]), weights.shapes(specs.backbone("vgg-tiny")))
+except InputError as error:
+    print(error)
+"""
+
+
+def lose_privileges():
+    """What root may do beyond others, the program that is started next may not: its bounding set is empty."""
+    for capability in range(64):
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def unprivileged(code, *arguments, before=lambda: None, **environment):
+    """What a program in Python says, that runs as any user would run it."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env=os.environ | environment, preexec_fn=lambda: (before(), lose_privileges()),
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_a_file_that_may_not_be_read_is_called_that(tmp_path):
+    as_h5(tmp_path / "w.h5", arrays())
+    (tmp_path / "w.h5").chmod(0)
+
+    assert "You may not read this weights file. Received: '" in unprivileged(READ, tmp_path / "w.h5")
+
+
+def test_a_damaged_array_is_called_that(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for name, array in arrays().items():
+            file.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
+    content = bytearray((tmp_path / "w.h5").read_bytes())
+    at = content.index(arrays()["block3_conv1/kernel"].tobytes())
+    content[at + 100] ^= 1
+    (tmp_path / "w.h5").write_bytes(content)
+
+    refused(tmp_path / "w.h5", "an array in it is damaged")
+
+
+@pytest.mark.parametrize(("of_the_user", "expected"), [(20, "(20, 20)"), (100, "(50, 50)")])
+def test_limits_of_the_user_are_kept(of_the_user, expected):
+    """Only root may raise them, and the reader's are upper ones."""
+    wanted = "import resource; from headstart.backbones.foreign_reader import _limit"
+    code = f"{wanted}; _limit(resource.RLIMIT_CPU, 50); print(resource.getrlimit(resource.RLIMIT_CPU))"
+
+    found = unprivileged(code, before=lambda: resource.setrlimit(resource.RLIMIT_CPU, (of_the_user,) * 2))
+
+    assert found.strip() == expected
+
+
+# A library that the reader needs for HDF5, and that says by its exit code whether it came through.
+CONNECTING = """
+import socket, sys
+try:
+    socket.create_connection(("127.0.0.1", {port}), 5)
+except OSError as error:
+    sys.stderr.write("it met no network")
+    sys.exit(3)
+"""
+MAY_LEAVE = "import ctypes; print(ctypes.CDLL(None).unshare(0x50000000))"
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_the_reader_has_no_network(tmp_path, monkeypatch, privileged):
+    """Neither as root nor as any user; threads of NumPy's would keep it in the network."""
+    if unprivileged(MAY_LEAVE) != "0\n":
+        pytest.skip("a process may not leave the network here")
+    (tmp_path / "w.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 64)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "h5py.py").write_text(CONNECTING.format(port=server.getsockname()[1]))
+
+        if privileged:
+            refused(tmp_path / "w.h5", "it met no network")
+        else:
+            assert "it met no network" in unprivileged(READ, tmp_path / "w.h5")
+
+
+def own(folder, kind, **changes):
+    """A file of weights that headstart writes, and the bundle that it is of."""
+    spec = models.spec(**changes)
+    bundle = models.saved(folder / "model", spec)
+    if kind == "bundle":
+        return folder / "model" / "weights.safetensors", bundle
+    FORMATS[kind].save(spec, bundle.arrays(), folder)
+    return folder / FORMATS[kind].file, bundle
+
+
+@pytest.mark.parametrize("kind", ["bundle", "onnx", "keras"])
+def test_weights_that_headstart_wrote_are_taken_for_what_they_are(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    path, bundle = own(tmp_path, kind)
+
+    for take in (weights.find, weights.import_file):
+        with pytest.raises(InputError, match=r"expect red first.*weights import FILE --colours rgb"):
+            take(TINY, path if take == weights.import_file else str(path))
+
+    found = weights.find(TINY, weights.import_file(TINY, path, "rgb"))
+    for name in SHAPES:
+        np.testing.assert_array_equal(found[name], bundle.arrays()[name])
+
+
+@pytest.mark.parametrize("kind", ["bundle", "onnx", "keras"])
+def test_weights_for_other_pixels_are_refused_whatever_is_said_of_their_colours(tmp_path, kind):
+    path, _ = own(tmp_path, kind, pixels="unit")
+
+    for colours in ("bgr", "rgb"):
+        with pytest.raises(InputError, match="trained them from scratch, on pixels of another scale"):
+            weights.import_file(TINY, path, colours)
+
+
+@pytest.mark.parametrize("kind", ["bundle", "keras"])
+def test_weights_that_do_not_say_for_which_pixels_they_are_are_refused(tmp_path, kind):
+    """Without the bundle's spec, or by way of Keras in a file without a config."""
+    path, _ = own(tmp_path, kind)
+    if kind == "bundle":
+        alone = path.rename(tmp_path / "w.safetensors")
+    else:
+        alone = tmp_path / "w.weights.h5"
+        keras().saving.load_model(path).save_weights(alone)
+
+    with pytest.raises(InputError, match="nothing beside them says what pixels they expect"):
+        weights.import_file(TINY, alone, "rgb")

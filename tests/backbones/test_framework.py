@@ -1,5 +1,6 @@
 """Which backend Keras gets; where there is none, one line that helps."""
 
+import os
 import sys
 
 import pytest
@@ -36,3 +37,28 @@ def test_a_missing_backend_is_one_line_with_the_command(monkeypatch, name, packa
     with pytest.raises(InputError, match=f"backend {name} is not installed. Run `pip install '{package}'`"):
         framework.keras()
     assert not ENGINES["keras"].installed
+
+
+def test_a_gpu_is_left_to_others_unless_somebody_wants_it_otherwise(monkeypatch):
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    framework.keras()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    framework.keras()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+def test_a_keras_that_runs_on_another_backend_is_refused(monkeypatch, tmp_path):
+    """As where somebody has imported it first, and its own file names another."""
+    framework.keras()
+    other = next(name for name in framework.BACKENDS if name != framework.backend())
+    (tmp_path / f"{other}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)  # now it seems to be installed
+    received = framework.backend()
+    monkeypatch.setenv("KERAS_BACKEND", other)
+
+    with pytest.raises(
+        InputError, match=f"Allowed: {other}. Received: '{received}'. Set KERAS_BACKEND before"
+    ):
+        framework.keras()

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from headstart.cli import _explained
+
 COLOURS = {"blue sky": (40, 60, 220), "grün": (30, 180, 40), "red": (210, 30, 30)}
 FAST = ["--backbone", "vgg-tiny", "--image-size", "32", "--engine", "ncnn"]
 
@@ -406,3 +408,8 @@ def test_without_tensorflow_prediction_works_and_training_says_what_to_install(
     assert done.returncode == code, done.stderr
     assert words in (done.stdout or done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr
+
+
+def test_too_little_memory_is_one_line(capsys):
+    assert _explained(MemoryError()) == 2
+    assert capsys.readouterr().err.startswith("headstart: There is not enough memory.")

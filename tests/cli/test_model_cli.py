@@ -1,10 +1,12 @@
 """What the command line does with a trained model: describe, predict in parts, quantize, export, weights."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import h5py
@@ -16,6 +18,7 @@ from tests import models
 
 import headstart as hs
 from headstart.backbones import specs, vgg, weights
+from headstart.inference import bundle
 
 
 def headstart(*arguments, **options):
@@ -70,6 +73,39 @@ def test_predict_takes_the_form_from_the_name_of_the_file(trained, data, tmp_pat
     assert [row["probabilities"]["cat"] for row in rows] == pytest.approx(list(table["p_cat"]), abs=1e-6)
     assert len((tmp_path / "a.txt").read_text().splitlines()) == len(table)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.json", "a.parquet", "a.txt"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_pipe_is_written_to_and_stays_one(trained, data, tmp_path, form):
+    """So do /dev/null and /dev/stdout, which a renamed file would take the place of."""
+    pipe, got = tmp_path / f"pipe.{form}", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()), daemon=True)
+    reader.start()
+
+    done = headstart("predict", trained, data, "--out", pipe)
+    reader.join(10)
+
+    assert done.returncode == 0, done.stderr
+    assert got == [headstart("predict", trained, data, "--format", form).stdout]
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+    refused = headstart("predict", trained, data, "--out", pipe, "--format", "parquet")
+    assert refused.returncode == 2
+    assert "Parquet is not for the screen, a pipe or a device." in refused.stderr
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(trained, data, tmp_path):
+    """As /dev/stdout is one, to a file where the shell says so."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("far/a.csv")
+
+    headstart("predict", trained, data, "--out", tmp_path / "link.csv")
+
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(pd.read_csv(tmp_path / "far" / "a.csv")) == 48
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "far", "link.csv"]
 
 
 def test_the_screen_gets_the_same_answers(trained, data, tmp_path):
@@ -190,6 +226,20 @@ def test_exported_without_its_images_by_what_the_bundle_carries(run, tmp_path):
     found = json.loads((tmp_path / "onnx" / "parity.json").read_text())
     assert found["images"] == 4
     assert found["passed"]
+
+
+def test_without_any_images_there_is_no_export(run, tmp_path):
+    """A large golden image is left out of a bundle; copied without its run it has none."""
+    (model := tmp_path / "model").mkdir()
+    loaded = bundle.load(run / "model")
+    bundle.write(model, loaded.spec, loaded.arrays(), loaded.reference(), bundle.Golden((), ()))
+
+    done = headstart("export", model, "--to", "onnx", "--out", tmp_path / "onnx")
+
+    assert done.returncode == 2
+    assert "There is no image to prove the export by." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "onnx").exists()
 
 
 def test_weights_are_imported_listed_and_trained_on(data, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.doctor import processes
+from headstart.doctor import compute, processes
 from headstart.engines.choice import CANDIDATES
 from headstart.engines.trial import CHOICE
 
@@ -30,7 +30,22 @@ def test_a_harmful_library_is_survived(harmful, code, error):
 def test_a_library_that_hangs_is_not_waited_for(harmful):
     harmful("import time; time.sleep(60)")
 
-    assert processes.run(["-c", "import harmful"], limit=1).error == "did not answer within 1 seconds"
+    found = processes.run(["-c", "import harmful"], limit=1)
+
+    assert found.error == "did not answer within 1 seconds"
+    assert "when the machine has less to do" in found.remedy
+
+
+def test_a_library_that_is_killed_for_memory_is_not_to_be_installed_again(harmful):
+    harmful("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+    found = processes.run(["-c", "import harmful"])
+
+    assert found.error == "ended by SIGKILL"
+    for verdict in (compute.backend(found), compute.engine("ncnn", found)):
+        assert verdict.state == "broken"
+        assert "lack memory" in verdict.remedy
+        assert "pip" not in verdict.remedy
 
 
 def test_the_last_line_counts():

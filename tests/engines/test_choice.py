@@ -1,12 +1,17 @@
 """The fastest engine is measured once, remembered, and only taken if it gains enough."""
 
 import json
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from headstart.backbones import specs, weights
-from headstart.engines import choice
+from headstart.engines import choice, open_engine
+from headstart.errors import InputError
+from headstart.progress import shown
 
 TINY = specs.backbone("vgg-tiny")
 
@@ -82,3 +87,42 @@ def test_a_damaged_record_is_measured_again(fresh, content):
     record.write_text(content)
 
     assert fastest() == json.loads(record.read_text())["engine"] in choice.CANDIDATES
+
+
+class Broken(ModuleType):
+    """A library that is installed, but lacks one of its own."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+
+def spoil(monkeypatch, name):
+    library = Broken(name)
+    library.__spec__ = ModuleSpec(name, None)
+    monkeypatch.setitem(sys.modules, name, library)
+
+
+def test_an_engine_that_is_broken_is_left_out_and_named(fresh, monkeypatch, capsys):
+    spoil(monkeypatch, "openvino")
+
+    with shown():
+        assert fastest() == "ncnn"
+
+    said = capsys.readouterr().err
+    assert "openvino does not run here and is left out" in said
+    assert "openvino-bf16 does not run here" in said
+    assert not list(fresh.rglob("*.json"))  # it may be mended
+    with pytest.raises(InputError, match=r"openvino is installed, but cannot be loaded.*libtbb"):
+        open_engine("openvino", TINY, "gap", 32, weights.random(TINY, 0))
+
+
+def test_where_none_runs_keras_does_and_without_it_that_is_said(monkeypatch):
+    spoil(monkeypatch, "openvino")
+    spoil(monkeypatch, "ncnn")
+    assert fastest() == "keras"
+
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match="No engine runs here"):
+        fastest()

@@ -23,7 +23,7 @@ import numpy as np
 
 SHARD = re.compile(r"[0-9a-f]{32}(\.safetensors)")
 BEST = re.compile(r"(best-\d+)-\d+")
-TEMPORARY = re.compile(r"\.(.+?)\.[a-z0-9_]{8}")
+TEMPORARY = re.compile(r"\.(.+?)\.[a-z0-9_]{8}\.headstart(-old)?")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Fault:
 def final_name(path: Any) -> str:
     """The name that a temporary file is going to have, less hashes and numbers of epochs.
 
-    >>> final_name(".best-1-14.safetensors.x0rq_z81")
+    >>> final_name(".best-1-14.safetensors.x0rq_z81.headstart")
     'best-1.safetensors'
     """
     name = BEST.sub(r"\1", SHARD.sub(r"shard\1", Path(path).name))

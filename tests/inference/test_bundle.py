@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +255,48 @@ def test_more_costs_than_a_bundle_holds_are_refused(written, tmp_path):
 def test_familiarity_comes_from_mean_and_covariance(written):
     far = np.arange(16) + np.eye(16)[3] * 8
     assert bundle.load(written).familiarity().distances(far[None])[0] == pytest.approx(8 / np.sqrt(16))
+
+
+def test_what_may_not_be_read_is_not_called_damaged():
+    """Neither a member nor the folder; root may read all, so somebody else tries."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "model").mkdir()
+        bundle.write(Path(folder) / "model", SPEC, *parts())
+        for place in ("model/weights.safetensors", "model"):
+            mode = (Path(folder) / place).stat().st_mode
+            (Path(folder) / place).chmod(0)
+            if root:
+                os.seteuid(65534)
+            try:
+                with pytest.raises(
+                    InputError, match=rf"You may not read this model\. Received: '{folder}/model"
+                ):
+                    bundle.load(Path(folder) / "model")
+            finally:
+                if root:
+                    os.seteuid(0)
+                (Path(folder) / place).chmod(mode)
+
+
+def test_everybody_may_read_all_members(tmp_path):
+    before = os.umask(0o077)
+    try:
+        bundle.write(tmp_path, SPEC, *parts())
+        bundle.rewrite(bundle.load(tmp_path), tmp_path / "again", SPEC)
+    finally:
+        os.umask(before)
+
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert modes == {0o644}
+    assert {(tmp_path / place).stat().st_mode & 0o777 for place in ("golden", "again/golden")} == {0o755}
+
+
+@pytest.mark.parametrize("path", ["/etc/motd.png", "../secret.png", "a/../../secret.png"])
+def test_a_reference_to_a_file_outside_of_the_images_is_refused(tmp_path, path):
+    arrays, reference, golden = parts()
+    bundle.write(tmp_path, SPEC, arrays, replace(reference, paths=("a..b/1.png", path)), golden)
+
+    with pytest.raises(BundleError, match="names a file outside of its images"):
+        bundle.load(tmp_path).reference()

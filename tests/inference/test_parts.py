@@ -120,9 +120,20 @@ def test_another_model_or_engine_begins_anew(predictor, files, tmp_path, asked):
     assert asked == files
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.9])
+def test_a_damaged_part_is_asked_again(predictor, files, tmp_path, asked, keep):
+    answers(tmp_path / "parts", predictor, files)
+    part = tmp_path / "parts" / "000001.parquet"
+    part.write_bytes(part.read_bytes()[: int(part.stat().st_size * keep)])
+    asked.clear()
+
+    assert answers(tmp_path / "parts", predictor, files) == predictor.predict(files)
+    assert asked[:3] == files[3:6]
+
+
 def test_what_a_kill_left_half_written_is_swept(predictor, files, tmp_path):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / ".000000.parquet.abcd1234").write_bytes(b"half")
+    (tmp_path / "parts" / ".000000.parquet.abcd1234.headstart").write_bytes(b"half")
 
     answers(tmp_path / "parts", predictor, files)
 

@@ -18,6 +18,7 @@ import resource
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -28,7 +29,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from headstart.backbones.foreign import REFUSED, SECONDS, Shapes
+from headstart.backbones import own
+from headstart.backbones.foreign import OWN, REFUSED, SECONDS, Shapes
 
 NEWUSER, NEWNET = 0x10000000, 0x40000000  # unshare(2)
 ROOM = 2 * 2**30  # bytes of memory beside the arrays: the libraries' own, and an ONNX file as it is parsed
@@ -46,6 +48,10 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
     """The file does not hold what is wanted; in one line."""
 
 
+class Own(Refused):
+    """As `Refused`, but it can be imported, if it is said of what kind it is."""
+
+
 class Found(NamedTuple):
     """An array of a file: its shape, and how to get it."""
 
@@ -53,27 +59,51 @@ class Found(NamedTuple):
     read: Callable[[], np.ndarray]
 
 
-def main(path: Path, wanted: dict[str, Shapes]) -> None:
-    """Writes the wanted arrays to stdout."""
+def main(path: Path, wanted: dict[str, Shapes], colours: str = "") -> None:
+    """Writes the wanted arrays to stdout; where they are to be `bgr` or `rgb`, only if that can be true."""
     shapes = wanted["required"] | wanted["optional"]
     expected = sum(4 * int(np.prod(shape)) for shape in shapes.values())
     _confine(3 * expected + 2 * path.stat().st_size + ROOM)
     from safetensors.numpy import save
 
-    arrays = _named({name: array for name, array in _arrays(path) if not OPTIMIZER.match(name)}, shapes)
+    found = {name: array for name, array in _arrays(path) if not OPTIMIZER.match(name)}
+    if colours:
+        _check_own(own.pixels(path, found), colours)
+    arrays = _named(found, shapes)
     if missing := [name for name in wanted["required"] if name not in arrays]:
         raise Refused(f"{missing[0]} of shape {list(shapes[missing[0]])} is missing")
     sys.stdout.buffer.write(save(arrays))
 
 
+def _check_own(pixels: own.Wrote, colours: str) -> None:
+    if pixels == "unit":
+        raise Refused("headstart trained them from scratch, on pixels of another scale")
+    if pixels == "unknown":
+        raise Refused("headstart wrote them, and nothing beside them says what pixels they expect")
+    if pixels and colours == "bgr":
+        raise Own("headstart wrote them, so they expect red first, and not blue")
+
+
 def _confine(memory: int) -> None:
     """No more memory and time than the job needs, no file may be written, and no network be reached."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError, AttributeError):  # where the system has it, and lets us
-        ctypes.CDLL(None).unshare(NEWUSER | NEWNET)
+    for limit, most in (
+        (resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):  # fmt: skip
+        _limit(limit, most)
+    with suppress(OSError, AttributeError):  # where the system has it
+        unshare = ctypes.CDLL(None).unshare
+        # Root goes alone: among users of its own it could not read the files of others. Some containers allow
+        # neither, and that is what the documents say.
+        if unshare(NEWNET):
+            unshare(NEWUSER | NEWNET)
+
+
+def _limit(kind: int, most: int) -> None:
+    """Sets a limit, which is lower still where the user has set one."""
+    hard = resource.getrlimit(kind)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (least, least))
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, Found]]:
@@ -106,7 +136,9 @@ def _member(file: BinaryIO) -> BinaryIO:
                 raise Refused(f"{name} in it unpacks to {entry.file_size} bytes")
             with archive.open(entry) as member:
                 content = member.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, EOFError, RuntimeError, ValueError,
+    ) as error:  # fmt: skip
         raise Refused(f"it is an archive without a sound {name}") from error
     if len(content) != entry.file_size:
         raise Refused(f"{name} in it is not as long as it says")
@@ -243,7 +275,10 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def _turned(array: Found, wanted: tuple[int, ...]) -> np.ndarray:
-    values = np.asarray(array.read())
+    try:
+        values = np.asarray(array.read())
+    except (OSError, ValueError, RuntimeError) as error:  # a checksum of HDF5, say
+        raise Refused(f"an array in it is damaged ({error})") from error
     if values.dtype.kind != "f":
         raise Refused("its weights are no floating-point numbers")
     if len(wanted) == 4 and values.shape != wanted:
@@ -253,11 +288,13 @@ def _turned(array: Found, wanted: tuple[int, ...]) -> np.ndarray:
 
 if __name__ == "__main__":
     asked = json.loads(sys.stdin.buffer.read())
+    colours = asked.pop("colours")
     try:
         main(
             Path(sys.argv[1]),
             {part: {name: tuple(shape) for name, shape in shapes.items()} for part, shapes in asked.items()},
+            colours,
         )
     except Refused as refusal:
         sys.stderr.write(f"{refusal}\n".replace("\n", " ") + "\n")
-        sys.exit(REFUSED)
+        sys.exit(OWN if isinstance(refusal, Own) else REFUSED)

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from headstart.errors import InputError, sentence
+from headstart.machine import cores
 
 BACKENDS = {"tensorflow": "headstart[cpu]", "jax": "jax", "torch": "torch"}
 """What Keras can train on, and what pip installs for it; the names are those of `KERAS_BACKEND`."""
@@ -70,17 +71,36 @@ def keras() -> Any:
     progress bars: the descriptor points to the null device for that moment.
 
     Raises:
-        InputError: there is no backend, see `require_backend`.
+        InputError: there is no backend, see `require_backend`, or Keras runs on another already.
     """
     require_backend()
     os.environ["KERAS_BACKEND"] = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is float32 on a GPU too: the reference
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(cores()))  # as run.json says: a quota counts, too
+    # Other processes need the GPU as well: an export is proved in two of them beside this one.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["TF_DETERMINISTIC_OPS"] = "1"  # the same bits every time, see docs/decisions/0007
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a second shape of batches
     with _importing:
-        return sys.modules["keras"] if _ready else _imported()
+        found = sys.modules["keras"] if _ready else _imported()
+    _require_ours(found.backend.backend())
+    return found
+
+
+def _require_ours(name: str) -> None:
+    """Keras settles its backend when it is imported, which may have been before us."""
+    if name != backend():
+        raise InputError(
+            sentence(
+                "Keras was imported with another backend before headstart needed it.",
+                allowed=backend(),
+                received=name,
+                remedy="Set KERAS_BACKEND before Keras is imported.",
+            )
+        )
 
 
 _importing = Lock()

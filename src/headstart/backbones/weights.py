@@ -37,10 +37,10 @@ def find(spec: Backbone, file: str = "", seed: int = 0) -> Arrays:
     published hash, and are then kept in the cache.
 
     Raises:
-        InputError: nothing was found, or a file does not fit.
+        InputError: nothing was found, or a file does not fit, or headstart wrote it: it has to be imported.
     """
     if file and (file != spec.name or Path(file).is_file()):
-        return _imported(spec, file) or _from_bgr(foreign.read(Path(file), shapes(spec)))
+        return _imported(spec, file) or _from_bgr(foreign.read(Path(file), shapes(spec), colours="bgr"))
     if not spec.weights_sha256:
         return random(spec, seed)
     cached = cache_dir() / "weights" / f"{spec.name}.safetensors"
@@ -85,7 +85,7 @@ def import_file(spec: Backbone, path: Path, colours: Colours = "bgr") -> str:
         The name by which `find` knows them: that of the backbone alone for the published weights, which are
         then what is taken by default.
     """
-    arrays = foreign.read(path, shapes(spec))
+    arrays = foreign.read(path, shapes(spec), colours=colours)
     arrays = arrays if colours == "bgr" else _from_bgr(arrays)
     published = digest(arrays) == spec.weights_sha256
     name = spec.name if published else f"{spec.name}-{digest(arrays)[:12]}"

@@ -108,6 +108,9 @@ def _explained(error: BaseException) -> int | None:
         return 0
     if isinstance(error, OSError):
         return _say(_system(error), 2)
+    if isinstance(error, MemoryError):
+        remedy = "Close other programs, or take less at once: a smaller --image-size or --batch-size."
+        return _say(sentence("There is not enough memory.", remedy=remedy), 2)
     return None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from headstart.config import AnyEngine
 from headstart.errors import InputError, printable, sentence
@@ -33,7 +34,7 @@ def predict(
         run: Run directory, or its model folder.
         paths: Images, or folders of images.
         format: Form of the answer. `auto`: as --out ends, or a table.
-        out: File for the answer instead of the screen; needed for parquet.
+        out: File for the answer instead of the screen; needed for parquet. A pipe or a device is written to.
         engine: Another engine than the one the model was trained with.
     """
     from headstart.cli.listing import Listing
@@ -41,13 +42,18 @@ def predict(
     from headstart.progress import shown
 
     form = _form(format, out)
-    if form == "parquet" and out is None:
-        raise InputError(sentence("Parquet is not for the screen.", remedy="Add --out FILE.parquet."))
+    _check(form, out)
     listing = Listing.of(paths)
     predictor = load(run, "" if engine == "auto" else engine)
     # Rows that appear on a terminal say how far it is.
     with shown(listing.count > 1 and (out is not None or not sys.stdout.isatty())):
-        errors = _print(predictor, listing, form) if out is None else _write(predictor, listing, form, out)
+        if out is None:
+            errors = _print(predictor, listing, form, sys.stdout)
+        elif _is_stream(out):
+            with out.open("w", encoding="utf-8") as stream:
+                errors = _print(predictor, listing, form, stream)
+        else:
+            errors = _write(predictor, listing, form, out)
     return 2 if errors else 0
 
 
@@ -58,15 +64,28 @@ def _form(format: str, out: Path | None) -> str:
     return suffix if suffix in ("json", "csv", "parquet") else "table"
 
 
-def _print(predictor: Predictor, listing: Listing, form: str) -> int:
-    """Answers on the screen as they come; returns how many are errors."""
+def _check(form: str, out: Path | None) -> None:
+    if out is not None and (not out.name or out.is_dir()):
+        allowed = "the name of a file"
+        raise InputError(sentence("--out is a folder.", allowed=allowed, received=str(out)))
+    if form == "parquet" and (out is None or _is_stream(out)):
+        problem = "Parquet is not for the screen, a pipe or a device."
+        raise InputError(sentence(problem, remedy="Add --out FILE.parquet."))
+
+
+def _is_stream(out: Path) -> bool:
+    """Whether it is a pipe or a device, such as `/dev/null`: written to, and never replaced."""
+    return out.exists() and not out.is_file()
+
+
+def _print(predictor: Predictor, listing: Listing, form: str, stream: TextIO) -> int:
+    """Answers as they come, to the screen say; returns how many are errors."""
     from headstart.inference.forms import TEXTS
     from headstart.progress import track
 
     seen: Counter[str] = Counter()
     each = ([answer] for answer in track(predictor.stream(listing), "Predicting", listing.count))
-    for text in TEXTS[form](_counted(each, seen), listing.width):
-        sys.stdout.write(text)
+    stream.writelines(TEXTS[form](_counted(each, seen), listing.width))
     return seen["errors"]
 
 
@@ -78,15 +97,16 @@ def _write(predictor: Predictor, listing: Listing, form: str, out: Path) -> int:
     from headstart.resume import locked
     from headstart.rundir import atomic_file
 
-    folder, seen = out.with_name(f".{out.name}.parts"), Counter[str]()
+    target = Path(os.path.realpath(out))  # a link stays, and what it leads to is replaced
+    folder, seen = target.with_name(f".{target.name}.parts"), Counter[str]()
     with locked(folder):
         parts = Parts(folder, predictor)
         with bar("Predicting", listing.count) as shown_bar:
             answers = _counted(parts.answers(listing, shown_bar.advance), seen)
             if form == "parquet":
-                write_parquet(answers, predictor.spec.class_names, out)
+                write_parquet(answers, predictor.spec.class_names, target)
             else:
-                with atomic_file(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+                with atomic_file(target) as temporary, temporary.open("w", encoding="utf-8") as file:
                     file.writelines(TEXTS[form](answers, listing.width))
         parts.remove()
     bad = f", {seen['errors']:,} of them no usable images" if seen["errors"] else ""

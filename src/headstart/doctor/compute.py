@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 from collections.abc import Mapping
 
 from headstart import machine
@@ -38,7 +37,7 @@ def backend(keras: Trial) -> Verdict:
     if keras.error:
         package = importlib.metadata.packages_distributions().get(name, [name])[0]
         reinstall = f"pip install --force-reinstall --no-deps {package}"
-        return Verdict("broken", f"{name}: {keras.error}", reinstall)
+        return Verdict("broken", f"{name}: {keras.error}", keras.remedy or reinstall)
     return Verdict("ok", f"{ENGINES['keras'].version} on {name} {keras.facts['backend_version']}")
 
 
@@ -49,8 +48,7 @@ def gpu(keras: Trial) -> Verdict:
         return Verdict("ok", f"{', '.join(seen)}, used by {name}")
     if not there:
         return Verdict("ok", "none; the processor does all the work")
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    remedy = "unset CUDA_VISIBLE_DEVICES" if hidden in ("", "-1") else NEED_GPU.get(name, "")
+    remedy = NEED_GPU.get(name, "") if machine.visible_gpus() else "unset CUDA_VISIBLE_DEVICES"
     return Verdict("slower", f"{', '.join(there)}, which {name} cannot use", remedy)
 
 
@@ -72,7 +70,7 @@ def engine(name: str, found: Trial | None) -> Verdict:
         return Verdict("missing", f"{spec.library} is not installed", f"pip install {spec.library}")
     if found.error:
         exact = f"pip install --force-reinstall --no-deps {spec.library}=={spec.version}"
-        return Verdict("broken", found.error, exact)
+        return Verdict("broken", found.error, found.remedy or exact)
     rate = found.facts.get("images_per_second")
     speed = f"{rate:.1f} images/s" if rate else "runs"
     return Verdict("ok", f"{speed}, {spec.precision}, {spec.library} {spec.version}")

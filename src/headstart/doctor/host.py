@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 import shutil
 import sys
@@ -30,19 +29,18 @@ def python() -> Verdict:
 
 
 def cores() -> Verdict:
-    """As many threads as there is processor time for: more would wait for each other."""
+    """Those that compute: for a part of a core's time, which a control group may set, a whole one."""
     what = ", ".join([processor(), f"{threads()} cores", *machine.instructions()])
-    quota = machine.cpu_quota()
-    if (enough := math.ceil(quota) if math.isfinite(quota) else threads()) < threads():
-        few = ",".join(map(str, sorted(os.sched_getaffinity(0))[:enough]))
-        remedy = f"taskset --cpu-list {few} headstart …"
-        return Verdict("slower", f"{what}; a control group allows the time of {quota:g} cores", remedy)
+    if math.isfinite(quota := machine.cpu_quota()):
+        what += f"; a control group allows the time of {quota:g} cores"
     return Verdict("ok", what)
 
 
 def memory() -> Verdict:
     """Enough to train."""
     total, free = machine.memory()
+    if not total:
+        return Verdict("ok", "not known")
     what = f"{gigabytes(min(total, free))} free of {gigabytes(total)}"
     if min(total, free) < MEMORY:
         remedy = "Close other programs, or raise the limit of the container."

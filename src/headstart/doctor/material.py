@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import shlex
 from pathlib import Path
 
 from headstart.backbones import specs, vgg, weights
@@ -26,7 +27,8 @@ def vgg16_weights() -> Verdict:
     if cached.exists():
         if _is_published(cached, spec):
             return Verdict("ok", "in the cache, as published")
-        return Verdict("broken", "in the cache, not as published", "headstart cache clear weights")
+        what = "in the cache, not as published; they are fetched again when they are needed"
+        return Verdict("broken", what, f"rm {shlex.quote(str(cached))}")
     if _in_demo_wheel():
         return Verdict("ok", f"in the package {weights.DEMO_WHEEL}, as published")
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -72,5 +74,6 @@ def library(package: str, purpose: str) -> Verdict:
         return Verdict("missing", f"needed for {purpose} only", f"pip install 'headstart[{EXTRAS[package]}]'")
     found = run(["-c", f"import {module}; print('{{}}')"])
     if found.error:
-        return Verdict("broken", found.error, f"pip install --force-reinstall --no-deps {package}")
+        reinstall = f"pip install --force-reinstall --no-deps {package}"
+        return Verdict("broken", found.error, found.remedy or reinstall)
     return Verdict("ok", f"{package} {importlib.metadata.version(package)}, for {purpose}")

@@ -18,10 +18,11 @@ LIMIT = 60.0
 
 @dataclass(frozen=True)
 class Trial:
-    """What a process found out, or why it could not."""
+    """What a process found out, or why it could not; and what helps, where it isn't the library's fault."""
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    remedy: str = ""
 
 
 def trial(name: str, quick: bool) -> Trial:
@@ -42,9 +43,12 @@ def run(arguments: list[str], limit: float = LIMIT) -> Trial:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Trial(error=f"did not answer within {limit:.0f} seconds")
+        remedy = "Try again when the machine has less to do."
+        return Trial(error=f"did not answer within {limit:.0f} seconds", remedy=remedy)
     if done.returncode < 0:
-        return Trial(error=f"ended by {signal.Signals(-done.returncode).name}")
+        number = signal.Signals(-done.returncode)
+        killed = "Close other programs, or raise the limit of the container: it seems to lack memory."
+        return Trial(error=f"ended by {number.name}", remedy=killed if number == signal.SIGKILL else "")
     if done.returncode:
         return Trial(error=last_line(done.stderr)[:300])
     return Trial(json.loads(done.stdout.splitlines()[-1]))

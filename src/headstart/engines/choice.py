@@ -15,7 +15,9 @@ import numpy as np
 from headstart.backbones.specs import BACKBONES, Backbone
 from headstart.backbones.weights import Arrays
 from headstart.engines import ENGINES, Engine, open_engine, run_batches, threads
+from headstart.errors import InputError, last_line, sentence
 from headstart.machine import instructions, visible_gpus
+from headstart.progress import note
 from headstart.rundir import cache_dir, to_json, write_text
 
 CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
@@ -30,7 +32,11 @@ NEAR = 0.03  # of the largest feature: bfloat16 keeps 8 bits; further off, an en
 def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: bool = True) -> str:
     """Name of the fastest engine whose features are right here, remembered or measured now (2 to 4 seconds).
 
-    The parity check after training holds the saved model itself to the parity table.
+    The parity check after training holds the saved model itself to the parity table. An engine that is broken
+    here is named and left out, and nothing is remembered: it may be mended.
+
+    Raises:
+        InputError: none runs.
     """
     installed = _candidates()
     if len(installed) == 1:
@@ -38,11 +44,14 @@ def fastest(backbone: Backbone, head: str, size: int, arrays: Arrays, remember: 
     record = _record(backbone, head, size, installed)
     if (choice := _remembered(record)) in installed:
         return choice
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8)
-    trials = {name: _trial(open_engine(name, backbone, head, size, arrays), images) for name in installed}
+    trials = _trials(installed, backbone, head, size, arrays)
+    if not trials and "keras" not in installed and ENGINES["keras"].installed:
+        return "keras"
+    if not trials:
+        raise InputError(sentence("No engine runs here.", remedy="`headstart doctor` says why."))
     choice = _best(trials)
     seconds = {name: trial.seconds for name, trial in trials.items()}
-    if remember:
+    if remember and len(trials) == len(installed):
         write_text(record, to_json({"engine": choice, "seconds_per_image": seconds}))
     return choice
 
@@ -68,6 +77,18 @@ class Trial:
 
     seconds: float
     features: np.ndarray
+
+
+def _trials(names: list[str], backbone: Backbone, head: str, size: int, arrays: Arrays) -> dict[str, Trial]:
+    """Those of engines that run here; the others are named."""
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), dtype=np.uint8)
+    found: dict[str, Trial] = {}
+    for name in names:
+        try:
+            found[name] = _trial(open_engine(name, backbone, head, size, arrays), images)
+        except Exception as error:  # noqa: BLE001 - in whatever way a library is broken
+            note(f"Engine     {name} does not run here and is left out: {last_line(str(error))}")
+    return found
 
 
 def _trial(engine: Engine, images: np.ndarray) -> Trial:

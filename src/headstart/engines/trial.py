@@ -7,7 +7,6 @@ device may never return; whoever asks must survive both. The last line of the ou
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -85,6 +84,4 @@ def _torch_gpus() -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # a trial must not take all of a GPU's memory
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     sys.stdout.write(json.dumps(facts(sys.argv[1], "--quick" in sys.argv)) + "\n")

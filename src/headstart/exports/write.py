@@ -37,12 +37,14 @@ def export(
         The file or folder of the model.
 
     Raises:
-        InputError: there is no such format, a library is missing, or `out` holds something else.
+        InputError: there is no such format, a library or an image to prove it by is missing, or `out` holds
+            something else.
         GateError: the export would not answer as Keras does.
     """
     row = known(to)
     row.require()
     _require_free(out)
+    _require_proof(contents)
     spec, arrays = predictor.spec, dict(predictor.weights())
     with atomic_dir(out) as folder:
         row.save(spec, arrays, folder)
@@ -86,6 +88,18 @@ def _require_free(out: Path) -> None:
         raise _taken(out)
     if out.is_dir() and any(out.iterdir()) and not (out / settings.SETTINGS).is_file():
         raise _taken(out)
+
+
+def _require_proof(contents: Sequence[bytes]) -> None:
+    if not contents:
+        raise InputError(
+            sentence(
+                "There is no image to prove the export by.",
+                allowed="a run whose images are here, or a model that carries some",
+                received="a model without any",
+                remedy="Export it where its run and the images are, or train it again.",
+            )
+        )
 
 
 def _taken(out: Path) -> InputError:

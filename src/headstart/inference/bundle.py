@@ -123,13 +123,15 @@ def rewrite(bundle: Bundle, folder: Path, spec: BundleSpec, int8: Arrays | None 
 
 
 def seal(folder: Path) -> None:
-    """Writes the manifest of all members."""
+    """Writes the manifest of all members, and lets everybody read them, as anything that headstart writes."""
     lines = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         content = path.read_bytes()
         name = path.relative_to(folder).as_posix()
         lines.append(f"{hashlib.sha256(content).hexdigest()} {len(content)} {name}\n")
     (folder / MANIFEST).write_text("".join(lines), encoding="ascii")
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,8 @@ class Bundle:
         paths = tuple(found.pop("paths").tobytes().decode("utf-8", "surrogateescape").split("\0"))
         if len(paths) != len(found["sha256"]):
             raise damaged(f"{REFERENCE} has more paths than images, or fewer")
+        if any(path.startswith("/") or ".." in path.split("/") for path in paths):  # others are shown images
+            raise damaged(f"{REFERENCE} names a file outside of its images")
         return Reference(**found, paths=paths)
 
     def familiarity(self) -> Familiarity:
@@ -202,7 +206,17 @@ def load(folder: Path) -> Bundle:
 
     Raises:
         BundleError: a member is missing, damaged, changed or too much, or the spec is not understood.
+        InputError: it may not be read.
     """
+    try:
+        _require_model(folder)
+        return Bundle(folder, _audited(folder))
+    except PermissionError as error:
+        where, remedy = str(error.filename or folder), "Ask its owner, or take a copy of your own."
+        raise InputError(sentence("You may not read this model.", received=where, remedy=remedy)) from error
+
+
+def _require_model(folder: Path) -> None:
     if not (folder / MANIFEST).is_file():
         raise BundleError(
             sentence(
@@ -212,15 +226,20 @@ def load(folder: Path) -> Bundle:
                 remedy="Train one with `headstart train DATA`, or let the training finish.",
             )
         )
+
+
+def _audited(folder: Path) -> BundleSpec:
     try:
         spec = members.audit(folder)
         members.check_tensors(folder / WEIGHTS, spec.shapes())
         members.check_reference(folder / REFERENCE, spec)
         if spec.int8:
             members.check_tensors(folder / INT8, spec.int8_shapes())
+    except PermissionError:
+        raise
     except OSError as error:
         raise damaged(f"{error.strerror}: {error.filename}") from error
-    return Bundle(folder, spec)
+    return spec
 
 
 def _parsed(content: bytes, spec: BundleSpec) -> tuple[tuple[float, ...], ...]:

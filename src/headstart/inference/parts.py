@@ -74,10 +74,13 @@ class Parts:
             return None
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
-        if table.schema != _schema() or table["stamp"].to_pylist() != list(stamps):
+        try:
+            table = pq.read_table(path)
+            if table.schema != _schema() or table["stamp"].to_pylist() != list(stamps):
+                return None
+            return [self._answer(row) for row in table.drop_columns("stamp").to_pylist()]
+        except (OSError, ValueError):  # damaged: as if it were not there
             return None
-        return [self._answer(row) for row in table.drop_columns("stamp").to_pylist()]
 
     def _answer(self, row: dict[str, object]) -> Prediction:
         names, values = self.predictor.spec.class_names, row.pop("probabilities")
