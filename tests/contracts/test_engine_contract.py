@@ -52,6 +52,17 @@ def test_an_answer_does_not_depend_on_its_neighbours(name):
     np.testing.assert_array_equal(features(name, "taps", images[::-1])[::-1], together)
 
 
+def test_one_core_gives_the_bits_of_all(name):
+    """VGG16 at 224 pixels, where ncnn divides the larger convolutions among the cores."""
+    vgg16 = specs.backbone("vgg16")
+    engine = open_engine(name, vgg16, "taps", 224, weights.random(vgg16, 0))
+    large = np.random.default_rng(1).integers(0, 256, (engine.lanes, 224, 224, 3), dtype=np.uint8)
+
+    alone = np.array([next(run_batches(engine, [image])) for image in large])
+
+    np.testing.assert_array_equal(np.array(list(run_batches(engine, large))), alone)
+
+
 @cache
 def maps(name, tensor, head):
     """Features and maps of all images, one batch after the other."""

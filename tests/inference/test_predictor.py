@@ -91,3 +91,13 @@ def test_a_stream_is_read_as_it_is_answered(tmp_path, picture):
     stream.close()
 
     assert len(asked) < 40
+
+
+@pytest.mark.parametrize("views", [1, 8])
+def test_many_have_the_answers_of_each(tmp_path, views):
+    """To the last bit, however many are asked for at once."""
+    squares = list(np.random.default_rng(2).integers(0, 256, (7, 48, 48, 3), dtype=np.uint8))
+    asked = predictor(tmp_path, views)
+
+    assert asked.answers(squares) == [asked.answers([square])[0] for square in squares]
+    assert asked.predict(squares) == asked.answers(squares)

@@ -347,7 +347,7 @@ def test_split_cuts_columns():
 class Summing:
     """An engine of three images at a time: the sum of the pixels, and their first row."""
 
-    batch = 3
+    batch, lanes = 3, 1
 
     def __init__(self):
         self.calls = 0

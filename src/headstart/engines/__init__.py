@@ -8,16 +8,19 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
 
+from headstart import machine
 from headstart.backbones import framework
 from headstart.backbones.specs import Backbone
-from headstart.errors import InputError, sentence
+from headstart.data.loader import ahead
+from headstart.errors import InputError, last_line, sentence
 
 
 class Engine(Protocol):
@@ -25,6 +28,12 @@ class Engine(Protocol):
 
     batch: int
     """Images in one call; an answer must not depend on its neighbours, so the shape never changes."""
+
+    lanes: int
+    """Calls that are better made side by side, each on a core of its own, where as many images come; or 1."""
+
+    def side_by_side(self) -> AbstractContextManager[None]:
+        """While it lasts a call keeps to one core, so that `lanes` threads may call; the same bits."""
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """(batch, size, size, 3) uint8 RGB → (batch, D) float32."""
@@ -99,7 +108,7 @@ def open_engine(
     """Compiles the features of `backbone` for `head` at `size` pixels, and of the tensor `boundary` if named.
 
     Raises:
-        InputError: the engine is unknown or its library is not installed.
+        InputError: the engine is unknown, or its library is not installed or cannot be imported.
     """
     spec = _ALL.get(name)
     if spec is None or not spec.installed:
@@ -112,23 +121,49 @@ def open_engine(
             )
         )
     module = importlib.import_module(f"headstart.engines.{spec.module}")
-    engine: Engine = module.open_engine(backbone, head, size, arrays, spec.precision, boundary)
+    try:
+        engine: Engine = module.open_engine(backbone, head, size, arrays, spec.precision, boundary)
+    except ImportError as error:
+        raise InputError(
+            sentence(
+                f"The engine {name} is installed, but cannot be loaded.",
+                received=last_line(str(error)),
+                remedy="Choose another with --engine; `headstart doctor` says how to mend this one.",
+            )
+        ) from error
     return engine
 
 
+Run = Callable[[Engine, np.ndarray], tuple[np.ndarray, ...]]
+
+
 def run_batches(engine: Engine, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields one (D,) feature vector an image, in order; the last batch is padded with black."""
-    held: list[np.ndarray] = []
-    for image in images:
-        held.append(image)
-        if len(held) == engine.batch:
-            yield from engine.run(np.stack(held))
-            held.clear()
-    if held:
-        padding = [np.zeros_like(held[0])] * (engine.batch - len(held))
-        yield from engine.run(np.stack(held + padding))[: len(held)]
+    """Yields one (D,) feature vector an image, in order."""
+    for (vector,) in _each(engine, lambda one, batch: (one.run(batch),), images):
+        yield vector
+
+
+def run_with_maps(engine: Engine, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields the (D,) feature vector and the (H, W, C) map of each image, in order."""
+    return _each(engine, lambda one, batch: one.run_with_map(batch), images)
+
+
+def _each(engine: Engine, run: Run, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields what `run` gives of each image: on all lanes if so many come, else batch by batch."""
+    images, first = iter(images), []
+    if engine.lanes > 1:
+        first = list(islice(images, engine.lanes))
+    images = chain(first, images)
+    if 1 < engine.lanes == len(first):
+        with engine.side_by_side():
+            found = ahead(lambda image: run(engine, image[None]), images, engine.lanes, 2 * engine.lanes)
+            yield from (tuple(part[0] for part in parts) for parts in found)
+        return
+    while held := list(islice(images, engine.batch)):
+        padding = [np.zeros_like(held[0])] * (engine.batch - len(held))  # black
+        yield from islice(zip(*run(engine, np.stack(held + padding)), strict=True), len(held))
 
 
 def threads() -> int:
-    """CPU threads an engine may use: those this process is allowed to run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU threads an engine may use, as `run.json` says them."""
+    return machine.cores()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -15,6 +16,8 @@ class KerasEngine:
     """`predict_on_batch` of the flat Keras graph."""
 
     batch = 8
+    lanes = 1
+    side_by_side = nullcontext
 
     def __init__(
         self, backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], boundary: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -107,6 +107,8 @@ class OpenVinoEngine:
     """One synchronous request at batch 1: LATENCY uses all cores for it."""
 
     batch = 1
+    lanes = 1
+    side_by_side = nullcontext
 
     def __init__(self, compiled: Any) -> None:
         self.request = compiled.create_infer_request()

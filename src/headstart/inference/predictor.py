@@ -127,7 +127,7 @@ class Predictor:
     def stream(self, sources: Iterable[Source]) -> Iterator[Prediction]:
         """As `predict`, in bounded memory for any number of sources; images are read ahead on threads."""
         decoded = ahead(lambda source: (source, self._try(source)), sources)
-        while block := list(islice(decoded, max(1, self.engine.batch // self.spec.views))):
+        while block := list(islice(decoded, max(1, self.engine.lanes, self._group))):
             squares = [square for _, square in block if isinstance(square, np.ndarray)]
             answers = iter(self.answers(squares))
             for source, square in block:
@@ -138,10 +138,21 @@ class Predictor:
                     yield replace(next(answers), path=path)
 
     def answers(self, squares: Sequence[np.ndarray]) -> list[Prediction]:
-        """For (size, size, 3) uint8 images, as many as the engine takes at once."""
-        if not squares:
-            return []
-        features, names = np.stack(list(self.features(squares))), self.spec.class_names
+        """For (size, size, 3) uint8 images.
+
+        So many at once as the engine takes, so that the last bit does not depend on the neighbours.
+        """
+        features = list(self.features(squares))
+        starts = range(0, len(features), self._group)
+        return [one for at in starts for one in self._said(np.stack(features[at : at + self._group]))]
+
+    @property
+    def _group(self) -> int:
+        return max(1, self.engine.batch // self.spec.views)
+
+    def _said(self, features: np.ndarray) -> list[Prediction]:
+        """Of (N, views, D) features."""
+        names = self.spec.class_names
         probabilities = self.probabilities(features)
         classes = self.rule.answers(probabilities)
         confidence = probabilities[np.arange(len(classes)), classes]

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from headstart import cache
-from headstart.engines import Engine
+from headstart.engines import Engine, run_with_maps
 from headstart.rundir import serialised, write_bytes
 from headstart.training.features import sound
 from headstart.training.sources import Inputs
@@ -203,19 +204,13 @@ def split(features: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
 def computed(
     engine: Engine, jobs: Iterable[tuple[bytes, np.ndarray]]
 ) -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
-    """Yields (key, (D,) features, (H, W, C) map) for (key, square) jobs, in order, one batch at a time."""
-    held: list[tuple[bytes, np.ndarray]] = []
+    """Yields (key, (D,) features, (H, W, C) map) for (key, square) jobs, in order."""
+    keys: deque[bytes] = deque()
 
-    def run() -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:
-        squares = [square for _, square in held]
-        padding = [np.zeros_like(squares[0])] * (engine.batch - len(held))
-        features, maps = engine.run_with_map(np.stack(squares + padding))
-        yield from zip([key for key, _ in held], features, maps, strict=False)
+    def squares() -> Iterator[np.ndarray]:
+        for key, square in jobs:
+            keys.append(key)
+            yield square
 
-    for job in jobs:
-        held.append(job)
-        if len(held) == engine.batch:
-            yield from run()
-            held.clear()
-    if held:
-        yield from run()
+    for features, tensor in run_with_maps(engine, squares()):
+        yield keys.popleft(), features, tensor
