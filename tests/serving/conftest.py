@@ -47,9 +47,9 @@ def client_with(service):
 class Slow:
     """A predictor that takes its time, and notes how many images it was asked at once."""
 
-    def __init__(self, predictor, gate, batch=1):
+    def __init__(self, predictor, gate, batch=1, lanes=1):
         self.inner, self.gate, self.asked = predictor, gate, []
-        self.engine, self.spec = replace_batch(predictor.engine, batch), predictor.spec
+        self.engine, self.spec = replace_batch(predictor.engine, batch, lanes), predictor.spec
         self.bundle, self.squared = predictor.bundle, 0
 
     def square(self, content):
@@ -62,11 +62,11 @@ class Slow:
         return [answer for square in squares for answer in self.inner.answers([square])]
 
 
-def replace_batch(engine, batch):
-    """An engine that says it takes `batch` images."""
+def replace_batch(engine, batch, lanes=1):
+    """An engine that says it takes `batch` images, or computes them in lanes."""
 
     class Larger:
         run = engine.run
 
-    Larger.batch = batch
+    Larger.batch, Larger.lanes = batch, lanes
     return Larger()

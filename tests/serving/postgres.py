@@ -66,7 +66,7 @@ def cluster():
         if os.geteuid() == 0:
             shutil.chown(folder, user)
         made = Cluster(Path(folder), user)
-        made.run("initdb", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        made.run("initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         made.start()
         try:
             yield made

@@ -67,12 +67,16 @@ def asked(port, method, path, body=None, **headers):
         connection.close()
 
 
-def workers(process):
-    """The server's child processes that answer."""
+def children(process):
+    """The server's child processes."""
     task = Path(f"/proc/{process.pid}/task")
-    children = [int(n) for one in task.iterdir() for n in (one / "children").read_text().split()]
+    return [int(n) for one in task.iterdir() for n in (one / "children").read_text().split()]
+
+
+def workers(process):
+    """Those that answer."""
     found = []
-    for child in children:
+    for child in children(process):
         with suppress(OSError):  # it has just ended
             if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)

@@ -38,6 +38,10 @@ def status(access, **headers):
         ("localhost:80@evil.example", 421),  # where a link to this host would lead
         ("[::1].evil.example", 421),
         ("localhost:", 0),
+        ("localhost.:8000", 0),  # a name that is whole, as one may type it
+        ("Cells.Example.", 0),
+        ("cells.example..", 421),
+        ("evil.example.", 421),
     ],
 )
 def test_by_a_foreign_name_nobody_is_let_in(host, expected):

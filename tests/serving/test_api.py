@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -142,7 +143,7 @@ def test_health_and_numbers(client, service):
     client.post("/v1/predict", data=form(("a.png", ONE), ("b.txt", b"hello")))
 
     assert client.get("/health").json == {"status": "alive"}
-    assert client.get("/ready").status_code == client.get("/v2/health/ready").status_code == 200
+    assert client.get("/ready").status_code == 200
     numbers = client.get("/metrics").text
     assert 'headstart_requests_total{endpoint="api.predict",status="200"} 1.0' in numbers
     assert 'headstart_decisions_total{decision="error"} 1.0' in numbers
@@ -150,6 +151,46 @@ def test_health_and_numbers(client, service):
     assert client.get("/ready").status_code == 503
     late = client.post("/v1/predict", data=form(("a.png", ONE)))
     assert (late.status_code, late.headers["Retry-After"]) == (503, "1")
+
+
+def test_how_it_is_by_the_open_inference_protocol(client, service):
+    assert client.get("/v2/health/live").json == {"live": True}
+    assert client.get("/v2/health/ready").json == {"ready": True}
+    assert client.get("/v2/models/animals/ready").json == {"name": "animals", "ready": True}
+    service.ending = True
+    for path, status in (
+        ("/v2/health/ready", 503),
+        ("/v2/models/animals/ready", 503),
+        ("/v2/models/plants/ready", 404),
+        ("/v2/nothing", 404),
+        ("/v2/models/animals/infer", 405),
+    ):
+        told = client.get(path, headers={"Accept": "text/html"})
+        assert (told.status_code, told.content_type) == (status, "application/json"), path
+        assert told.json["error"] == told.json["detail"]
+        assert told.json["status"] == status
+
+
+def test_where_the_model_s_thread_has_ended_it_is_not_ready(client, service):
+    service.jobs.put(None)
+    service.thread.join(10)
+
+    assert client.get("/ready").status_code == 503
+    assert client.get("/v2/health/ready").status_code == 503
+    assert client.post("/v1/predict", data=form(("a.png", ONE))).status_code == 503
+
+
+def test_tensors_are_counted_and_seconds_up_to_the_deadline(client_with, predictor):
+    client = client_with(limits=Limits(deadline=30.0))
+    square = predictor.square(ONE)[None]
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(square.shape), "data": square.tolist()}
+    assert client.post("/v2/models/animals/infer", json={"inputs": [tensor]}).status_code == 200
+
+    numbers = client.get("/metrics").text
+    decision = predictor.predict([ONE])[0].decision
+    assert f'headstart_decisions_total{{decision="{decision}"}} 1.0' in numbers
+    bounds = re.findall(r'api.infer",le="([^"]+)"', numbers)
+    assert bounds[-4:] == ["15.0", "20.0", "30.0", "+Inf"]
 
 
 def test_what_is_not_there_and_what_is_not_allowed(client):

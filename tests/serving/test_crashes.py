@@ -125,3 +125,19 @@ def test_a_worker_that_comes_back_serves_no_other_model(tmp_path, change, words)
     assert said.count("headstart: ") == 1
     assert words in said
     assert "Traceback" not in said
+
+
+def test_a_worker_that_comes_back_to_a_damaged_run_ends_the_service(tmp_path):
+    """It would be started again for ever."""
+    run, output = tmp_path / "run", tmp_path / "said.txt"
+    run.mkdir()
+    models.answering(run / "model")
+    with served(run, "--history", "none", output=output) as (_, process):
+        (run / "manifest.parquet").write_bytes(b"no longer one")
+        os.kill(workers(process)[0], signal.SIGKILL)
+        assert process.wait(60) == 1
+
+    said = output.read_text()
+    assert said.count("headstart: ") == 1
+    assert "This manifest is damaged." in said
+    assert "Traceback" not in said

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_the_container_is_nobody_with_nothing_to_write():
     assert (model["read_only"], model["cap_drop"]) == (True, ["ALL"])
     assert model["volumes"][0].endswith(":ro")
     assert all(port.startswith("127.0.0.1:") for port in model["ports"])
+
+
+def test_only_this_machine_is_taken_for_a_proxy():
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+
+    assert f"--proxy={network['gateway']}" in COMPOSE["services"]["model"]["command"]
+    assert ip_address(network["gateway"]) in ip_network(network["subnet"])
 
 
 def test_every_file_that_is_copied_is_there_and_gets_into_the_context():

@@ -214,6 +214,16 @@ def test_who_may_not_ask_is_not_read():
     assert "www-authenticate" in client.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v2/health/ready", "application/json"), ("/v1/model", "application/problem+json")]
+)
+def test_under_v2_a_refusal_is_of_the_type_that_its_clients_know(path, kind):
+    refused = let(Client(b"", path=path, length=1001))
+
+    assert refused.headers["content-type"] == kind
+    assert json.loads(refused.said[1]["body"])["error"]
+
+
 def test_an_error_of_the_application_is_an_answer_like_every_other(caplog):
     async def broken(*_):
         raise OSError("secret")

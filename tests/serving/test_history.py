@@ -7,7 +7,7 @@ import io
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -90,6 +90,15 @@ def test_filters(history):
     assert history.count(Wanted(label="dog")) == 1
 
 
+def test_a_name_is_found_in_upper_and_lower_case(history):
+    """SQLite by itself knows that of ASCII alone."""
+    for name in ("Größe.png", "ΑΘΉΝΑ.png", "cat.png"):
+        history.add("m", [(name, b"")], [said()])
+
+    for name, count in (("GRÖß", 1), ("αθήνα", 1), ("CAT", 1), (".PNG", 3), ("grosse", 0)):
+        assert history.count(Wanted(name=name)) == count, name
+
+
 def test_pages_go_from_the_newest_to_the_oldest(history, monkeypatch):
     monkeypatch.setattr(histories, "PAGE", 2)
     for i in range(5):
@@ -129,28 +138,6 @@ def test_a_picture_is_kept_once_and_as_pixels_alone(history):
     assert not Image.open(io.BytesIO(kept)).getexif()
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(kept))), images.decode(content.getvalue()))
     assert history.picture(hashlib.sha256(b"no image").hexdigest()) is None
-
-
-def test_what_is_old_is_forgotten_but_for_corrections(place, monkeypatch):
-    """With its picture, unless a younger answer has the same one."""
-    long_ago = datetime.now(UTC) - timedelta(days=8)
-    monkeypatch.setattr(histories, "_now", lambda: histories._iso(long_ago))
-    history = History(url_of(str(place)))
-    for i in range(3):
-        name, content = f"{i}.png", models.picture(i)
-        (called,) = history.add("m", [(name, content)], [said()])
-        history.keep(content)
-    history.correct(called, "dog")
-    monkeypatch.undo()
-    history.add("m", [("again.png", models.picture(1))], [said()])
-    history.close()
-
-    history = History(url_of(str(place)), days=7)
-
-    assert [row.name for row in history.every(Wanted())] == ["2.png", "again.png"]
-    kept = [history.picture(hashlib.sha256(models.picture(i)).hexdigest()) is not None for i in range(3)]
-    assert kept == [False, True, True]
-    history.close()
 
 
 def test_the_migrations_make_the_tables_that_the_code_has(history, place):
@@ -232,16 +219,6 @@ def test_what_is_killed_while_tables_are_made_did_not_happen(place, monkeypatch)
     history = History(url_of(str(place)))
     history.add("m", [("a", b"")], [said()])
     history.close()
-
-
-def test_old_answers_are_looked_for_again_after_an_hour(history, monkeypatch):
-    swept = []
-    monkeypatch.setattr(history, "forget", lambda: swept.append(True))
-    history.add("m", [("a", b"")], [said()])
-    history.swept -= 3601
-    history.add("m", [("a", b"")], [said()])
-
-    assert swept == [True]
 
 
 @pytest.mark.skipif(

@@ -78,7 +78,7 @@ def test_in_sqlite_when_several_processes_write(tmp_path, writers, least, kills)
 WANTED = [
     Wanted(), Wanted(decision="abstain"), Wanted(decision="error"), Wanted(label="cat"), Wanted(label="dög"),
     Wanted(name="%"), Wanted(name="_"), Wanted(name="\\"), Wanted(name="B"), Wanted(name="'"),
-    Wanted(corrected=True), Wanted(label="cat", corrected=True), Wanted(name="no such"),
+    Wanted(name="Ü"), Wanted(corrected=True), Wanted(label="cat", corrected=True), Wanted(name="no such"),
 ]  # fmt: skip
 NAMES = (
     "a.png",

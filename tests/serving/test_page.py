@@ -147,8 +147,17 @@ def test_the_api_can_be_read_and_the_report_is_kept_apart(client_with):
     assert "POST /v1/predict" in client.get("/api").text
     report = client.get("/report")
     assert report.text == "<p>the report</p>"
-    assert report.headers["Content-Security-Policy"].startswith("sandbox")
+    policy = report.headers["Content-Security-Policy"].split("; ")
+    assert policy[0] == "sandbox allow-scripts"
+    assert {"frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} <= set(policy)
     assert client_with().get("/report").status_code == 404
+
+
+def test_the_example_shows_the_token_where_one_is_asked_for(client_with):
+    header = html.escape('--header "Authorization: Bearer $HEADSTART_TOKEN"', quote=False)
+
+    assert f"curl {header} --form" in client_with(protected=True).get("/api").text
+    assert "curl --form" in client_with().get("/api").text
 
 
 def test_the_document_is_openapi_and_names_every_path(client):

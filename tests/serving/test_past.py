@@ -5,16 +5,22 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import html
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from tests import models
 from tests.report.browser import HOSTILE
 
+from headstart.inference.predictor import Predictor
+from headstart.serving import past
 from headstart.serving.app import create_app
 from headstart.serving.application import Settings
 from headstart.serving.history import History, Wanted, url_of
+from headstart.serving.limits import Limits
+from headstart.serving.service import Service
 
 PICTURE = models.picture(3)
 
@@ -149,6 +155,84 @@ def test_the_history_can_be_looked_through_and_taken_along(noted):
     assert client.get("/history/pictures/0.png").status_code == 404
 
 
+UNSEEN = ("zwnj\u200cname", "soft\u00adhyphen", 'quo"te&amp;', *(f"class {i}" for i in range(8)))
+
+
+@pytest.mark.parametrize("count", [3, len(UNSEEN)])
+def test_classes_with_characters_that_nobody_sees_can_be_chosen(tmp_path, history, count):
+    """Shown they are spelled out; what is sent back names the class."""
+    bundle = models.saved(tmp_path / "model", models.spec(class_names=UNSEEN[:count]))
+    service = Service(Predictor(bundle), deadline=10)
+    client = create_app(service, Settings("animals"), history).test_client()
+    page = asked(client, "a.png", where="/").text
+    (row,) = history.every(Wanted())
+
+    tag = "button" if count == 3 else "option"
+    values = {html.unescape(one) for one in re.findall(rf'<{tag} [^>]*value="([^"]*)">', page)}
+    assert values == {name for name in UNSEEN[:count] if name != row.label}
+    filters = re.findall(r'<option value="([^"]*)"', client.get("/history").text)
+    assert set(UNSEEN[:count]) <= {html.unescape(one) for one in filters}
+    for name in values:
+        assert client.post("/feedback", data={"id": row.id, "label": name}).status_code == 200
+        found = client.get("/history", query_string={"label": name}).text
+        assert "1 answer." in found
+        assert len(re.findall(" selected>", found)) == 1
+    service.end()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"}, 200),
+        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+    ],
+)
+def test_another_site_can_lead_to_the_history_and_load_nothing_of_it(noted, headers, status):
+    """As a page would by many pictures, each of which holds a connection to the database."""
+    for path in ("/history", "/history/answers.csv"):
+        assert noted().get(path, headers=headers, buffered=True).status_code == status
+
+
+def test_a_table_that_can_never_leave_is_refused_with_a_word_on_what_to_do(noted):
+    client = noted(limits=Limits(held=1000))
+    asked(client, *(f"{i}.png" for i in range(9)))
+
+    refused = client.get("/history/answers.csv")
+    assert refused.status_code == 400
+    assert "larger than the 0.001 MB" in refused.text
+    assert "Ask for less" in refused.text
+    assert client.get("/history/answers.csv?name=7.png", buffered=True).status_code == 200
+
+
+def test_one_table_is_written_at_a_time(noted, monkeypatch):
+    """Until it is out of the application's hands."""
+    monkeypatch.setattr(past, "WAITING", 0.01)
+    client = noted()
+    asked(client, "a.png")
+    first = client.get("/history/answers.csv")
+
+    refused = client.get("/history/answers.csv")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    first.close()
+    assert client.get("/history/answers.csv", buffered=True).status_code == 200
+    assert client.head("/history/answers.csv", buffered=True).status_code == 200
+    assert client.get("/history/answers.csv", buffered=True).status_code == 200
+
+
+def test_a_name_is_looked_for_as_names_are_noted(noted):
+    client = noted()
+    asked(client, "a\u200bb.png", "c.png")
+
+    page = client.get("/history", query_string={"name": "A\u200bB"}).text
+    assert "1 answer." in page
+    assert 'value="A\\u200bB"' in page
+
+
 def test_an_answer_that_cannot_be_noted_is_not_given(noted, history):
     from sqlalchemy import text
 
@@ -160,6 +244,7 @@ def test_an_answer_that_cannot_be_noted_is_not_given(noted, history):
 
     assert (found.status_code, found.headers["Retry-After"]) == (503, "5")
     assert "history cannot be reached" in found.json["detail"]
+    assert "headstart_decisions_total{" not in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(

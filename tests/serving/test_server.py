@@ -11,14 +11,16 @@ import time
 
 import pytest
 from tests import models
-from tests.serving.running import asked, served, workers
+from tests.serving.running import asked, children, served, workers
 
 PICTURE = models.picture(3)
 
 
 @pytest.fixture(scope="module")
 def server(model):
-    with served(model, "--max-mb", "1", "--deadline", "20") as found:
+    """Under nohup, which only one of the tests is about."""
+    program = (sys.executable, "-m", "headstart")
+    with served(model, "--max-mb", "1", "--deadline", "20", python="nohup", program=program) as found:
         yield found
 
 
@@ -66,6 +68,32 @@ def test_asked_to_end_it_answers_what_is_under_way_and_ends_with_0(model):
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
         assert process.wait(60) == 0
         assert asked(port, "GET", "/health")[0] == 0
+
+
+def test_when_its_terminal_ends_it_ends(model, tmp_path):
+    """The terminal tells all processes; the others leave it to the server."""
+    said = tmp_path / "said"
+    with served(model, output=said) as (port, process):
+        before = children(process)
+        for child in before:
+            os.kill(child, signal.SIGHUP)
+        time.sleep(0.2)
+        assert asked(port, "GET", "/ready")[0] == 200
+        assert children(process) == before
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+        assert asked(port, "GET", "/health")[0] == 0
+    assert len(said.read_text().splitlines()) == 1  # that it is served
+
+
+def test_under_nohup_it_goes_on_when_its_terminal_ends(server):
+    port, process = server
+    before = workers(process)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+
+    assert asked(port, "GET", "/ready")[0] == 200
+    assert workers(process) == before
 
 
 def test_a_body_in_chunks_is_read(server):

@@ -13,9 +13,12 @@ from tests import models
 from tests.serving.conftest import Slow
 
 from headstart.errors import GateError, ImageError
+from headstart.evaluation.explain import Explainer
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
-from headstart.serving.service import ROUND, BusyError, LateError, Service, require_golden
+from headstart.serving.problems import problem
+from headstart.serving.service import ROUND, BusyError, ChangedError, Service, require_golden
+from headstart.serving.turns import LateError
 
 PICTURES = [(f"{i}.png", models.picture(i, 40 + i, 50)) for i in range(12)]
 
@@ -72,11 +75,14 @@ def test_what_is_queued_is_taken_at_once_up_to_the_batch(predictor):
     assert labels == [name for name, _ in PICTURES[:8]]
 
 
-@pytest.mark.parametrize(("waiting", "asked"), [(3, [1, 1, 1, 1]), (ROUND, [1, ROUND])])
-def test_where_many_wait_they_are_computed_in_one_turn(predictor, waiting, asked, monkeypatch):
-    """And one by one where few do, so that nobody waits for another's answer."""
+@pytest.mark.parametrize(
+    ("lanes", "waiting", "asked"),
+    [(1, 3, [1] * 4), (1, ROUND, [1, ROUND]), (2, 3, [1] * 4), (2, 5, [1, 2, 2, 1]), (2, ROUND, [1, ROUND])],
+)
+def test_where_many_wait_they_are_computed_in_one_turn(predictor, lanes, waiting, asked, monkeypatch):
+    """And one by one, or lane by lane, where few do, so that nobody waits for another's answer."""
     gate = threading.Event()
-    slow = Slow(predictor, gate)
+    slow = Slow(predictor, gate, lanes=lanes)
     service = Service(slow, room=40, deadline=10)
     turns, look = [], service._look
     monkeypatch.setattr(service, "_look", lambda squares: turns.append(len(squares)) or look(squares))
@@ -91,8 +97,7 @@ def test_where_many_wait_they_are_computed_in_one_turn(predictor, waiting, asked
         names = [one.result()[0].path for one in answers]
     service.end()
 
-    assert turns == asked
-    assert slow.asked == [1] * (waiting + 1)  # in the engine's own batches
+    assert turns == slow.asked == asked
     assert names == [name for name, _ in PICTURES[: waiting + 1]]
 
 
@@ -172,6 +177,21 @@ def test_an_error_of_the_engine_is_that_of_its_request_alone(service, monkeypatc
     assert service.predict(PICTURES[:1])[0].label
 
 
+def test_where_no_thread_can_be_started_others_are_answered_later(service, monkeypatch):
+    """The engine's goes on."""
+
+    def refused(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "_adjust_thread_count", refused)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            service.predict(PICTURES[:2])
+
+    assert service.predict(PICTURES[:2])[1].label
+    assert service.alive
+
+
 def test_at_its_end_it_answers_who_waits_and_takes_no_more(predictor):
     gate = threading.Event()
     slow = Slow(predictor, gate)
@@ -207,6 +227,28 @@ def test_an_explanation_is_the_explainer_s(service, predictor):
         service.explain(("x", b"hello"))
 
 
+def test_others_are_answered_while_what_explains_is_opened(service, monkeypatch):
+    """And it is opened once, whoever asks meanwhile."""
+    opening, opened, go = threading.Event(), [], threading.Event()
+
+    class Watched(Explainer):
+        def __init__(self, predictor):
+            opened.append(threading.current_thread().name)
+            opening.set()
+            assert go.wait(10)
+            super().__init__(predictor)
+
+    monkeypatch.setattr("headstart.serving.service.Explainer", Watched)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(service.explain, PICTURES[0]) for _ in range(2)]
+        assert opening.wait(10)
+        assert service.predict(PICTURES[:1])[0].label
+        go.set()
+        assert all(one.result().heats for one in asked)
+    assert len(opened) == 1
+    assert opened != ["engine"]
+
+
 def test_a_model_that_answers_otherwise_is_not_served(predictor, monkeypatch):
     require_golden(predictor)
     other = predictor.with_engine(predictor.engine)
@@ -237,7 +279,7 @@ def test_nor_one_in_eight_bits_that_names_other_classes(tmp_path, monkeypatch):
 
 
 def test_what_becomes_of_its_folder_changes_no_answer(model, tmp_path):
-    """But for explanations, which read the folder again: those are refused."""
+    """But for explanations, which read the folder again: those are refused, from then on."""
     shutil.copytree(model, tmp_path / "model")
     service = Service(Predictor(bundle.load(tmp_path / "model")), deadline=10)
     before, digest = service.predict(PICTURES[:1]), service.digest
@@ -245,6 +287,10 @@ def test_what_becomes_of_its_folder_changes_no_answer(model, tmp_path):
 
     assert service.predict(PICTURES[:1]) == before
     assert service.digest == digest == bundle.load(model).digest
-    with pytest.raises(BusyError, match="started again"):
-        service.explain(PICTURES[0])
+    for _ in range(2):
+        with pytest.raises(ChangedError, match="started again") as told:
+            service.explain(PICTURES[0])
+        shutil.copytree(model, tmp_path / "model", dirs_exist_ok=True)
+    answer = problem(told.value)
+    assert (answer.status, answer.headers) == (409, {})  # nothing says that it is worth another try
     service.end()

@@ -21,7 +21,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -209,6 +209,8 @@ def dimensions(data: bytes) -> tuple[int, int]:
     kind = kind_of(data)
     with silence:
         try:
+            if kind == "HEIC":
+                return cast(tuple[int, int], _heic(data).size)
             part = needed_part(data, kind)
             image = _opened(part, kind)
             on_its_side = orientation(image, part) >= 5
@@ -222,7 +224,7 @@ def dimensions(data: bytes) -> tuple[int, int]:
 def _opened(data: bytes, kind: str) -> Image.Image:
     """Parses the header; a second time without EXIF, profile and comments if these were the trouble."""
     if kind == "HEIC":
-        return _heic(data)
+        return cast(Image.Image, _heic(data).to_pillow())
     if kind == "TIFF":
         hush_libtiff()
     try:
@@ -239,8 +241,8 @@ def _opened(data: bytes, kind: str) -> Image.Image:
     return image
 
 
-def _heic(data: bytes) -> Image.Image:
-    """Of a HEIC, whose pixels libheif has turned already."""
+def _heic(data: bytes) -> Any:
+    """A HEIC whose size is known, as libheif turns it, and whose pixels are not decoded yet."""
     try:
         import pi_heif
     except ImportError:
@@ -248,7 +250,7 @@ def _heic(data: bytes) -> Image.Image:
         raise ImageError(line, "unreadable") from None
     file = pi_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=True)
     check_size(*file.size)
-    return cast(Image.Image, file.to_pillow())
+    return file
 
 
 def _pixels(image: Image.Image, data: bytes, kind: str, by: int) -> np.ndarray:

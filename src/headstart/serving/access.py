@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,6 +13,21 @@ from ipaddress import ip_address
 from werkzeug.datastructures import Authorization
 
 from headstart.serving.problems import Problem
+
+
+def host_name(name: str) -> str:
+    """A name as requests have it: in ASCII (IDNA) and lower case, without the dot that it may end with.
+
+    Raises:
+        ValueError: it is none, or has a port.
+
+    >>> host_name("Bücher.example."), host_name("localhost")
+    ('xn--bcher-kva.example', 'localhost')
+    """
+    found = name.encode("idna").decode().lower().removesuffix(".")
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", found):
+        raise ValueError(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -42,10 +58,11 @@ class Access:
         name, _, port = host[1:].partition("]") if host.startswith("[") else host.partition(":")
         if port.removeprefix(":").strip("0123456789"):
             return False  # as `localhost:80@evil.example`, which a link would lead to
+        name = name.lower().removesuffix(".")  # of a name that is whole, which a search list adds nothing to
         try:
             ip_address(name)
         except ValueError:
-            return name.lower() in self.names | {"localhost"}
+            return name in self.names | {"localhost"}
         return True
 
     def _shown(self, authorization: str) -> bool:

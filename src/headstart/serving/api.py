@@ -46,16 +46,15 @@ def predict() -> flask.Response:
 def answered() -> tuple[list[Looked], list[str]]:
     """Answers for the pictures of this request, counted and noted, and what the history calls each."""
     sent = uploads(flask.request, app().settings.limits.images)
-    looked = app().service.look(sent)
-    for one in looked:
-        app().metrics.decisions.labels(one.said.decision or "error").inc()
-    history = app().history
-    if history is None:
-        return looked, []
-    if app().settings.keep_images:
-        for _, content in sent:
-            history.keep(content)
-    return looked, history.add(app().service.digest, sent, [one.said for one in looked])
+    looked, history = app().service.look(sent), app().history
+    answers, ids = [one.said for one in looked], []
+    if history:
+        if app().settings.keep_images:
+            for _, content in sent:
+                history.keep(content)
+        ids = history.add(app().service.digest, sent, answers)
+    app().metrics.count(answers)
+    return looked, ids
 
 
 @blueprint.post("/v1/feedback")
@@ -142,8 +141,7 @@ def health() -> flask.Response:
 @blueprint.get("/ready")
 def ready() -> flask.Response:
     """New requests are taken."""
-    if app().service.ending:
-        raise BusyError("The server ends.")
+    _require_ready()
     return flask.jsonify(status="ready")
 
 
@@ -175,12 +173,18 @@ def live() -> flask.Response:
 
 
 @blueprint.get("/v2/health/ready")
-@blueprint.get("/v2/models/<name>/ready")
-def model_ready(name: str = "") -> flask.Response:
+def server_ready() -> flask.Response:
     """As `/ready`."""
-    if name:
-        _require_model(name)
-    return ready()
+    _require_ready()
+    return flask.jsonify(ready=True)
+
+
+@blueprint.get("/v2/models/<name>/ready")
+def model_ready(name: str) -> flask.Response:
+    """As `/ready`."""
+    _require_model(name)
+    _require_ready()
+    return flask.jsonify(name=name, ready=True)
 
 
 @blueprint.get("/v2/models/<name>")
@@ -199,6 +203,7 @@ def infer(name: str) -> flask.Response:
     _require_model(name)
     squares, called = _tensor(flask.request.get_json(force=True))  # clients of Triton name no type
     answers = app().service.predict_squares(squares)
+    app().metrics.count(answers)
     data = [p for one in answers for p in one.probabilities.values()]
     shape = [len(answers), len(app().service.predictor.spec.class_names)]
     output = {"name": "probabilities", "datatype": "FP32", "shape": shape, "data": data}
@@ -237,6 +242,11 @@ def _squares(data: Any, shape: list[int]) -> np.ndarray:
     if squares.shape != tuple(shape) or nested not in ((len(numbers),), squares.shape):
         raise ValueError
     return squares
+
+
+def _require_ready() -> None:
+    if not app().service.alive:
+        raise BusyError("The server ends." if app().service.ending else "The model's thread has ended.")
 
 
 def _require_model(name: str) -> None:

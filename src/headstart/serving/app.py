@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.serving import api, page, past
 from headstart.serving.application import App, Metrics, Settings
 from headstart.serving.history import History
-from headstart.serving.problems import KIND, Problem, problem
+from headstart.serving.problems import KIND, Problem, kind_at, problem
 from headstart.serving.service import Service
 
 
@@ -26,7 +26,8 @@ def create_app(service: Service, settings: Settings, history: History | None = N
         history: where answers are noted; None: nowhere, and no one can correct them.
     """
     app = App("headstart.serving")
-    app.service, app.settings, app.metrics, app.history = service, settings, Metrics(), history
+    app.service, app.settings, app.history = service, settings, history
+    app.metrics = Metrics(settings.limits.deadline)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # classes keep their order
     app.debug = False  # whatever FLASK_DEBUG says
     app.config |= {
@@ -90,8 +91,7 @@ def _unnoted(error: SQLAlchemyError) -> flask.Response:
 def _answer(found: Problem) -> flask.Response:
     """A page for people, problem details for programs."""
     part, wanted = flask.request.blueprint, flask.request.accept_mimetypes.values()
-    if part in ("page", "past") or (part is None and "text/html" in wanted):
+    text, kind = found.text(), kind_at(flask.request.path)
+    if part in ("page", "past") or (part is None and kind == KIND and "text/html" in wanted):
         text, kind = page.problem(found), "text/html; charset=utf-8"
-    else:
-        text, kind = found.text(), KIND
     return flask.Response(text, int(found.status), found.headers, content_type=kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import flask
 from jinja2 import StrictUndefined
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from headstart.inference.predictor import Prediction
 from headstart.report.page import shown
 from headstart.serving.history import History
 from headstart.serving.limits import Limits
@@ -39,10 +41,18 @@ class Settings:
     protected: bool = False
 
 
-class Metrics:
-    """What `/metrics` tells, one set for each application."""
+SECONDS = (*Histogram.DEFAULT_BUCKETS[:-1], 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""What requests may take, by which they are counted; the deadline is the last of those."""
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """What `/metrics` tells, one set for each application.
+
+    Args:
+        deadline: seconds that a request may take.
+    """
+
+    def __init__(self, deadline: float) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "headstart_requests",
@@ -51,12 +61,18 @@ class Metrics:
             registry=self.registry,
         )
         self.seconds = Histogram(
-            "headstart_request_seconds", "Seconds of a request.", ("endpoint",), registry=self.registry
-        )
+            "headstart_request_seconds", "Seconds of a request.", ("endpoint",), registry=self.registry,
+            buckets=[*(bound for bound in SECONDS if bound < deadline), deadline],
+        )  # fmt: skip
         self.decisions = Counter(
             "headstart_decisions", "Answers by decision, `error` for what is no image.", ("decision",),
             registry=self.registry,
         )  # fmt: skip
+
+    def count(self, answers: Iterable[Prediction]) -> None:
+        """Notes answers that are given."""
+        for one in answers:
+            self.decisions.labels(one.decision or "error").inc()
 
 
 class App(flask.Flask):

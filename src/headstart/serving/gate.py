@@ -15,7 +15,7 @@ from http import HTTPStatus
 from headstart.serving.access import Access
 from headstart.serving.limits import Limits
 from headstart.serving.outbox import Message, Outbox
-from headstart.serving.problems import KIND, Problem
+from headstart.serving.problems import Problem, kind_at
 from headstart.serving.rate import Rate
 
 Receive = Callable[[], Awaitable[Message]]
@@ -73,12 +73,12 @@ class Gate:
         always = scope["path"] in ALWAYS and scope["method"] in ("GET", "HEAD")
         most = 0 if always else self.limits.body
         if refused := self._refused(scope, most, always):
-            await _refuse(answer, refused)
+            await _refuse(answer, scope["path"], refused)
             return
         body = await self._read(receive, most)
         said = body if isinstance(body, Problem) else await self._held(scope, body, receive, always)
         if isinstance(said, Problem):
-            await _refuse(answer, said)
+            await _refuse(answer, scope["path"], said)
         else:
             await self.outbox.hand(*said, answer)
 
@@ -159,14 +159,23 @@ class Gate:
             said = await self._let_in(scope, body, receive)
         finally:
             self.open -= not always
-        return said if isinstance(said, Problem) or self.outbox.has_room(said[1]) else BUSY
+        return said if isinstance(said, Problem) or self.outbox.has_room(len(said[1])) else BUSY
 
     async def _let_in(self, scope: Message, body: bytes, receive: Receive) -> tuple[Message, bytes] | Problem:
-        """An error of the application is an answer like every other."""
+        """An error of the application is an answer like every other.
+
+        What cannot leave is not held; the application goes on to its end, as its thread would wait for ever.
+        """
         said: list[Message] = []
+        size, room = 0, True
 
         async def noted(message: Message) -> None:
+            nonlocal size, room
+            size += len(message.get("body", b""))
+            room = room and self.outbox.has_room(size)
             said.append(message)
+            if not room:
+                said.clear()
 
         try:
             await self.inner(_whole(scope, body), _replay(body, receive), noted)
@@ -174,7 +183,7 @@ class Gate:
             log.exception("%s %s", scope["method"], ascii(scope["path"]))
             text = "Something went wrong here; the server's log says what."
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text)
-        return said[0], b"".join(message.get("body", b"") for message in said)
+        return (said[0], b"".join(message.get("body", b"") for message in said)) if room else BUSY
 
 
 def client(scope: Message) -> str:
@@ -244,9 +253,9 @@ def _dressed(send: Send, seconds: float, headers: Mapping[str, str]) -> Send:
     return dressed
 
 
-async def _refuse(send: Send, problem: Problem) -> None:
+async def _refuse(send: Send, path: str, problem: Problem) -> None:
     text = problem.text().encode()
-    headers = {"content-type": KIND, "content-length": str(len(text)), "connection": "close"}
+    headers = {"content-type": kind_at(path), "content-length": str(len(text)), "connection": "close"}
     pairs = [(name.lower().encode(), value.encode()) for name, value in (headers | problem.headers).items()]
     await send({"type": "http.response.start", "status": int(problem.status), "headers": pairs})
     await send({"type": "http.response.body", "body": text, "more_body": False})

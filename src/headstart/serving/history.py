@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,20 +20,25 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, delete, event, func, insert, make_url, or_, select, update
+from sqlalchemy import URL, Delete, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from headstart.data import images
-from headstart.errors import ImageError, InputError, printable, sentence
+from headstart.engines import threads
+from headstart.errors import ImageError, printable
 from headstart.inference.predictor import Prediction
-from headstart.serving.service import Upload, decoding
+from headstart.serving import database
+from headstart.serving.service import Upload
 from headstart.serving.tables import Answer, Picture
+from headstart.serving.turns import decoding, turn
 
 SWEEP = 3600  # seconds after which old answers are looked for again
 PAGE = 50  # rows of a page
 LONGEST = 500  # letters of a name that are noted
+BATCH = 500  # rows that are forgotten in one transaction
+PATIENCE = 60.0  # seconds that a picture may wait for being kept
+_ENCODERS = threading.BoundedSemaphore(threads())
 log = logging.getLogger("headstart.serving")
 
 
@@ -61,23 +67,12 @@ class History:
 
     def __init__(self, url: str | URL, days: int = 0, known: bool = False) -> None:
         self.days, self.swept = days, -math.inf
-        try:
-            self.engine = _engine(url)
+        place = database.parsed(url)
+        with database.worded(place):
+            self.engine = database.engine(place)
             if not known:
-                with self.engine.begin() as connection:
-                    _migrate(connection)
-        except (SQLAlchemyError, CommandError, ImportError, ValueError) as error:
-            reason = printable((str(error).splitlines() or [type(error).__name__])[0])
-            raise InputError(
-                sentence(
-                    f"The history cannot be opened: {reason}.",
-                    allowed="a file for SQLite, or a URL such as postgresql+psycopg://user@host/name",
-                    received=str(url).rpartition("@")[2],  # without a password
-                    remedy="Change --history.",
-                )
-            ) from None
-        if not known:
-            self.forget()
+                database.migrate(self.engine)
+                self.forget()
 
     def add(self, model: str, sent: Sequence[Upload], answers: Sequence[Prediction]) -> list[str]:
         """Notes answers of a model, and returns what each is called."""
@@ -96,8 +91,8 @@ class History:
         if time.monotonic() - self.swept > SWEEP:
             try:
                 self.forget()
-            except SQLAlchemyError:  # what was noted is noted; it is tried again
-                log.exception("Old answers could not be forgotten.")
+            except SQLAlchemyError as error:  # what was noted is noted; it is tried again
+                log.warning("Old answers could not be forgotten: %s", database.reason(error))
         return [str(row["id"]) for row in rows]
 
     def correct(self, name: str, label: str) -> str:
@@ -139,15 +134,23 @@ class History:
             yield from session.scalars(asked.execution_options(yield_per=1000))
 
     def forget(self) -> None:
-        """Removes what is older than it may be."""
+        """Removes what is older than it may be, a few rows at a time, so that nobody waits long."""
         self.swept = time.monotonic()
         if not self.days:
             return
         oldest = _iso(datetime.now(UTC) - timedelta(days=self.days))
+        old, left = aliased(Picture), Answer.correction.is_(None)
+        answers = select(Answer.id).where(Answer.at < oldest, left).limit(BATCH)
+        answered = select(Answer.id).where(Answer.sha256 == old.sha256).exists()
+        pictures = select(old.sha256).where(old.at < oldest, ~answered).limit(BATCH)
+        while self._removed(delete(Answer).where(Answer.id.in_(answers), left)):
+            pass
+        while self._removed(delete(Picture).where(Picture.sha256.in_(pictures))):
+            pass
+
+    def _removed(self, some: Delete) -> int:
         with self.engine.begin() as connection:
-            connection.execute(delete(Answer).where(Answer.at < oldest, Answer.correction.is_(None)))
-            named = select(Answer.sha256)
-            connection.execute(delete(Picture).where(Picture.at < oldest, Picture.sha256.not_in(named)))
+            return connection.execute(some).rowcount
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -171,48 +174,15 @@ def _of(asked: Any, wanted: Wanted) -> Any:
     return asked
 
 
-def _engine(url: str | URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, connect_args=_patience(make_url(url)))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _several_at_once)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return engine
-
-
-def _patience(url: URL) -> dict[str, Any]:
-    """PostgreSQL's client would wait minutes for a server that is gone without a word."""
-    if url.get_backend_name() != "postgresql":
-        return {}
-    return {"connect_timeout": 5, "tcp_user_timeout": 10_000, "options": "-c statement_timeout=10000"}
-
-
-def _several_at_once(connection: Any, _: object) -> None:
-    """SQLite lets others read while one writes (WAL), and waits for its turn instead of giving up.
-
-    Python's module would begin transactions by itself, and tables outside of any; SQLAlchemy shall.
-    """
-    connection.isolation_level = None
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
-        connection.execute(f"PRAGMA {setting}")
-
-
-def _migrate(connection: Any) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    place = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", place.replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
 def _as_png(content: bytes) -> bytes:
+    """Encoded in turns of its own: it takes longer than decoding, and answers shall not wait for it."""
     from PIL import Image
 
     encoded = BytesIO()
-    with decoding():
-        Image.fromarray(images.decode(content)).save(encoded, "PNG")
+    with turn(_ENCODERS, PATIENCE):
+        with decoding(PATIENCE):
+            picture = Image.fromarray(images.decode(content))
+        picture.save(encoded, "PNG", compress_level=1)  # a fifth of the time, and a few percent more bytes
     return encoded.getvalue()
 
 

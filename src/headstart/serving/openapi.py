@@ -7,12 +7,13 @@ says. What JSON Schema cannot say is there in words: which bytes are a picture, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 from headstart.inference.spec import BundleSpec
 from headstart.serving.application import Settings
-from headstart.serving.problems import KIND
+from headstart.serving.problems import KIND, kind_at
 from headstart.serving.schemas import COUNT, FILE, NAME, TEXT, Json, components, given, listed, ref, taken
 
 MEANING = {
@@ -21,7 +22,8 @@ MEANING = {
     403: "It comes from another site's page, or is not asked for here.",
     404: "There is no such model, or no such answer.",
     408: "The request came too slowly.",
-    409: "The correction is noted, but the picture is not that of the answer.",
+    409: "The correction is noted, but the picture is not that of the answer; or, where an explanation was"
+    " asked for, the model's folder holds another one by now.",
     413: "The request, or the number of its pictures, is too large.",
     415: "The content is of another type.",
     421: "The server is not called that.",
@@ -74,8 +76,8 @@ def _posts(settings: Settings) -> Json:
             )
         },
         "/v1/explain": {
-            "post": _does("What the answer for one picture rests on.", _json(ref("Explanation")), pictures,
-                          requestBody=_pictures("OnePicture", 1), parameters=[wanted])
+            "post": _does("What the answer for one picture rests on.", _json(ref("Explanation")),
+                          {*pictures, 409}, requestBody=_pictures("OnePicture", 1), parameters=[wanted])
         },
         "/v1/feedback": {
             "post": _does("What a picture shows, by the id of its answer (the header X-Answer-Ids).",
@@ -101,22 +103,24 @@ def _gets(settings: Settings) -> Json:
 
 def _protocol(settings: Settings) -> Json:
     """KServe's Open Inference Protocol, version 2."""
+    does = partial(_does, kind=kind_at("/v2"))
     name = {"name": "name", "in": "path", "required": True, "schema": {"enum": [settings.name]}}
-    guarded, named = _guarded(settings), {"parameters": [name]}
-    live, ready = _json(given(live={"const": True})), _json(given(status={"const": "ready"}))
+    guarded, named = _guarded(settings), cast(Json, {"parameters": [name]})
+    live, ready = _json(given(live={"const": True})), _json(given(ready={"const": True}))
+    model_ready = _json(given(name={"const": settings.name}, ready={"const": True}))
     server = _json(given(name=TEXT, version=TEXT, extensions=listed(TEXT, 0)))
     return {
-        "/v2": {"get": _does("What this server is.", server, guarded)},
+        "/v2": {"get": does("What this server is.", server, guarded)},
         "/v2/health/live": {
-            "get": _does("As /health; KServe's Open Inference Protocol, version 2.", live, guarded)
+            "get": does("As /health; KServe's Open Inference Protocol, version 2.", live, guarded)
         },
-        "/v2/health/ready": {"get": _does("As /ready.", ready, guarded)},
+        "/v2/health/ready": {"get": does("As /ready.", ready, guarded)},
         "/v2/models/{name}": {
-            "get": _does("Names, types and shapes.", _json(ref("Metadata")), {*guarded, 404}, **named)
+            "get": does("Names, types and shapes.", _json(ref("Metadata")), {*guarded, 404}, **named)
         },
-        "/v2/models/{name}/ready": {"get": _does("As /ready.", ready, {*guarded, 404}, **named)},
+        "/v2/models/{name}/ready": {"get": does("As /ready.", model_ready, {*guarded, 404}, **named)},
         "/v2/models/{name}/infer": {
-            "post": _does(
+            "post": does(
                 "Probabilities of pictures that are decoded and fitted already, as many as the shape says.",
                 _json(ref("Inferred")), _guarded(settings, 403, 404, 504),
                 requestBody=_json(ref("Tensors"), required=True), **named,
@@ -142,12 +146,12 @@ def _json(schema: Json, **more: Any) -> Json:
     return {"content": {"application/json": {"schema": schema}}, **more}
 
 
-def _does(summary: str, answer: Json, refusals: Iterable[int], **more: Any) -> Json:
-    """An operation: what it gives, and how it may be refused; `more` are its other fields."""
-    problems = {str(status): _problem(status) for status in sorted(refusals)}
+def _does(summary: str, answer: Json, refusals: Iterable[int], kind: str = KIND, **more: Any) -> Json:
+    """An operation: what it gives, and how it may be refused, as which type; `more` are its other fields."""
+    problems = {str(status): _problem(status, kind) for status in sorted(refusals)}
     return {"summary": summary, **more, "responses": {"200": {"description": "Done."} | answer} | problems}
 
 
-def _problem(status: int) -> Json:
+def _problem(status: int, kind: str) -> Json:
     headers = {"headers": HEADERS[status]} if status in HEADERS else {}
-    return {"description": MEANING[status], "content": {KIND: {"schema": ref("Problem")}}, **headers}
+    return {"description": MEANING[status], "content": {kind: {"schema": ref("Problem")}}, **headers}

@@ -19,9 +19,9 @@ class Outbox:
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
 
-    def has_room(self, body: bytes) -> bool:
-        """Whether an answer of these bytes can be held until it is taken."""
-        return len(body) <= PIECE or self.held + len(body) <= self.most
+    def has_room(self, size: int) -> bool:
+        """Whether an answer of so many bytes can be held until it is taken."""
+        return size <= PIECE or self.held + size <= self.most
 
     async def hand(self, start: Message, body: bytes, send: Callable[[Message], Awaitable[None]]) -> None:
         """Hands over an answer, piece by piece, each when the one before was taken."""

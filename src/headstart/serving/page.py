@@ -22,7 +22,8 @@ BARS = 5  # classes whose probabilities are shown
 SIDE = 224  # pixels of a picture on the page
 REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; img-src data:;"
-    " style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    " style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 """The report has script and style inside; its own policy, which counts too, names the script by its hash."""
 
@@ -88,7 +89,7 @@ def report() -> flask.Response:
 def api() -> str:
     """The API, to be read."""
     document = openapi.document(app().settings, app().service.predictor.spec)
-    return flask.render_template("api.html.j2", api=document, **about())
+    return flask.render_template("api.html.j2", api=document, protected=app().settings.protected, **about())
 
 
 def problem(found: Problem) -> str:

@@ -7,7 +7,10 @@ import io
 import math
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO
 
 import flask
 
@@ -15,11 +18,14 @@ from headstart.errors import harmless, printable
 from headstart.serving.api import app
 from headstart.serving.history import PAGE, History, Wanted
 from headstart.serving.page import about
+from headstart.serving.service import BusyError
 
 blueprint = flask.Blueprint("past", __name__, url_prefix="/history")
 
 SPOOLED = 5_000_000  # bytes of a table that are held in memory
 LONGEST = 1000  # characters of what is looked for
+WAITING = 2.0  # seconds for the table before
+_TABLE = threading.Lock()
 SHA256 = "[0-9a-f]{64}"
 COLUMNS = (
     "at",
@@ -36,6 +42,15 @@ COLUMNS = (
 )
 
 
+@blueprint.before_request
+def _invited() -> None:
+    """Another site's page may lead a visitor here, but not load things: the database has few connections."""
+    site, mode, goal = (flask.request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest"))
+    led = mode == "navigate" and goal in (None, "document")
+    if site not in (None, "same-origin", "none") and not led:
+        flask.abort(403, "Another site's page may lead here, but take nothing from here.")
+
+
 @blueprint.get("")
 def look() -> str:
     """A page of answers, the newest first."""
@@ -50,16 +65,23 @@ def look() -> str:
 
 @blueprint.get("/answers.csv")
 def table() -> flask.Response:
-    """All that are wanted, as a table that no spreadsheet takes for formulas; first whole, then sent."""
-    file = tempfile.SpooledTemporaryFile(SPOOLED, "w+b")  # noqa: SIM115 - flask closes it
-    for row in _rows(_history(), _wanted()):
-        file.write(row.encode())
-    length = file.tell()
-    file.seek(0)
-    name = "".join(c for c in app().settings.name if c.isprintable()) or "answers"
-    response = flask.send_file(file, "text/csv", as_attachment=True, download_name=f"{name}.csv")
-    response.content_length = length
-    response.headers["Cache-Control"] = "no-store"  # as by the gate, which keeps what Flask says of files
+    """All that are wanted, as a table that no spreadsheet takes for formulas; first whole, then sent.
+
+    One at a time: each takes long, and meanwhile a connection to the database and the bytes of an answer.
+    """
+    if not _TABLE.acquire(timeout=WAITING):
+        raise BusyError("Another table is being written; try again in a moment.")
+    with ExitStack() as held:
+        held.callback(_TABLE.release)
+        file = held.enter_context(tempfile.SpooledTemporaryFile(SPOOLED, "w+b"))
+        length = _write(file, app().settings.limits.held)
+        file.seek(0)
+        name = "".join(c for c in app().settings.name if c.isprintable()) or "answers"
+        response = flask.send_file(file, "text/csv", as_attachment=True, download_name=f"{name}.csv")
+        response.content_length = length
+        response.headers["Cache-Control"] = "no-store"  # as by the gate, which keeps what Flask says of files
+        response.direct_passthrough = False  # else Flask would close the file, and nothing beside it
+        response.call_on_close(held.pop_all().close)
     return response
 
 
@@ -70,6 +92,24 @@ def picture(sha256: str) -> flask.Response:
     if found is None:
         flask.abort(404, "This picture was not kept.")
     return flask.Response(found, content_type="image/png")
+
+
+def _write(file: IO[bytes], most: int) -> int:
+    """How many bytes the table has.
+
+    Raises:
+        HTTPException: they are more than can ever leave (400).
+    """
+    size = 0
+    for row in _rows(_history(), _wanted()):
+        size += file.write(row.encode())
+        if size > most:
+            flask.abort(
+                400,
+                f"This table is larger than the {most / 1e6:g} MB that an answer may have. Ask for less:"
+                " one decision, one class or a part of the name; all of it is in the database itself.",
+            )
+    return size
 
 
 def _rows(history: History, wanted: Wanted) -> Iterator[str]:
@@ -88,11 +128,12 @@ def _line(cells: object) -> str:
 def _asked() -> dict[str, str]:
     """What the address says of it, and nothing else that it says.
 
-    NUL is as names have it, and what is long is cut: databases refuse the one, and take long for the other.
+    A name is looked for as names are noted. Of the rest NUL alone is escaped, and all that is long is cut:
+    databases refuse the one, and take long for the other.
     """
-    known = ("decision", "label", "name", "corrected")
-    given = {name: value for name, value in flask.request.args.items() if name in known}
-    return {name: value.replace("\0", printable("\0"))[:LONGEST] for name, value in given.items()}
+    given = {key: flask.request.args.get(key) for key in ("decision", "label", "name", "corrected")}
+    clean = {key: value.replace("\0", printable("\0")) for key, value in given.items() if value is not None}
+    return {key: (printable(text) if key == "name" else text)[:LONGEST] for key, text in clean.items()}
 
 
 def _wanted() -> Wanted:

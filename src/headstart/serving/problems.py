@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from headstart.errors import HeadstartError, ImageError
-from headstart.serving.service import BusyError, LateError
+from headstart.serving.service import BusyError, ChangedError
+from headstart.serving.turns import LateError
 
 KIND = "application/problem+json"
 
@@ -42,9 +43,19 @@ class Problem:
 
 STATUS = {
     BusyError: (HTTPStatus.SERVICE_UNAVAILABLE, 1),
+    ChangedError: (HTTPStatus.CONFLICT, 0),
     LateError: (HTTPStatus.GATEWAY_TIMEOUT, 5),
     ImageError: (HTTPStatus.UNPROCESSABLE_ENTITY, 0),
 }
+
+
+def kind_at(path: str) -> str:
+    """The content type of a problem: the Open Inference Protocol, version 2, knows nothing but JSON.
+
+    >>> kind_at("/v2/health/ready"), kind_at("/v1/predict")
+    ('application/json', 'application/problem+json')
+    """
+    return "application/json" if f"{path}/".startswith("/v2/") else KIND
 
 
 def problem(error: HeadstartError) -> Problem:

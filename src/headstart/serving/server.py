@@ -5,105 +5,38 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address, ip_network
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL
-
-from headstart.errors import GateError, HeadstartError, InputError, sentence
+from headstart.errors import GateError, HeadstartError, InputError, printable, sentence
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
 from headstart.rundir import RunDir
 from headstart.serving.access import Access
-from headstart.serving.history import History, url_of
-from headstart.serving.limits import Limits
+from headstart.serving.history import History
+from headstart.serving.place import Place, settled
 from headstart.serving.service import Service, require_golden
 
-HISTORY = "served.sqlite3"
-LARGEST, LONGEST, MOST_DAYS = 1e9, 600, 36_500  # bytes, seconds, days
+__all__ = ["Place", "application", "checked", "serve", "settings"]
+
 SWITCH = 0.0005  # seconds; by Python's 5 ms the engine's thread waits for its turn, and the cores with it
-RATE = 600  # requests a minute of one client, where others than this machine can ask
-
-
-@dataclass(frozen=True)
-class Place:
-    """What is served, and where.
-
-    Attributes:
-        run: a run directory, or a bundle.
-        engine: another one than that of the training; empty for that one.
-        called, port: the address as it was given.
-        token: SHA-256 of the token in hexadecimal digits; empty for none.
-        names: others by which the server may be called, as behind a reverse proxy.
-        proxies: addresses or networks of reverse proxies, which say whom a request really comes from.
-        log_json: write a line of JSON for each request to standard error.
-        limits: of requests.
-        history: where answers are noted, a URL or a file; `none` for nowhere; empty for a file in the run.
-        keep_days: answers are forgotten after so many; 0 keeps them.
-        feedback, keep_images: see `app.Settings`.
-        host: the address as a number.
-        digest: of the model that was found to answer as it must.
-    """
-
-    run: Path
-    engine: str = ""
-    called: str = "127.0.0.1"
-    port: int = 8000
-    token: str = ""
-    names: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=Limits)
-    history: str = ""
-    keep_days: int = 0
-    feedback: bool = True
-    keep_images: bool = False
-    log_json: bool = False
-    host: str = ""
-    digest: str = ""
-
-    @property
-    def noted(self) -> str | URL:
-        """The URL of the history; empty for none, as for a bundle alone, beside which nothing may lie."""
-        if self.history:
-            return "" if self.history == "none" else url_of(self.history)
-        return url_of(str(self.run.resolve() / HISTORY)) if self.model != self.run else ""
-
-    @property
-    def url(self) -> str:
-        """The address as one types it."""
-        return f"http://{f'[{self.called}]' if ':' in self.called else self.called}:{self.port}"
-
-    @property
-    def public(self) -> bool:
-        """Whether others than this machine can ask."""
-        return not ip_address(self.host).is_loopback or bool(self.proxies)
-
-    @property
-    def model(self) -> Path:
-        """The bundle's folder."""
-        return RunDir(self.run).model if RunDir(self.run).model.is_dir() else self.run
 
 
 def checked(place: Place) -> Place:
-    """The same with the address and port that will be listened on, if it can be served there.
+    """The same as `settled`, and with the model's digest, if it can be served there.
 
     Raises:
-        InputError: no model, a history that cannot be opened, limits that allow nothing, a port that is
-            taken, an address beyond this machine without a token, or a proxy that has no address.
+        InputError: no model, a history that cannot be opened, or what `settled` refuses.
         GateError: the model answers otherwise here than where it was trained.
     """
-    place = replace(place, **_address(place))
-    _require_token(place)
-    _require_sense(place)
-    if place.limits.rate is None:
-        place = replace(place, limits=replace(place.limits, rate=RATE if place.public else 0))
+    place = settled(place)
     predictor = _predictor(place)
     require_golden(predictor)
     settings(place)
@@ -134,10 +67,26 @@ def serve(place: Place) -> None:
         workers_kill_timeout=int(limits.reading + limits.deadline) + 5,
     )  # fmt: skip
     server.respawned_wrks = _Forgetful()
-    lost: SimpleQueue[str] = multiprocessing.SimpleQueue()
+    with _hanging_up(server):
+        lost: SimpleQueue[str] = multiprocessing.SimpleQueue()
     server.serve(target_loader=partial(application, place, lost), wrap_loader=False)
     if not lost.empty():
         raise GateError(lost.get())
+
+
+@contextmanager
+def _hanging_up(server: Any) -> Iterator[None]:
+    """From here on SIGHUP ends the server as SIGTERM does, unless it is ignored, as under nohup.
+
+    Granian would start a new worker. A terminal sends it to all processes, and helpers that are started
+    meanwhile ignore it: the server ends them.
+    """
+    server.signal_handler_reload = None
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    before = signal.signal(hang_up, signal.SIG_IGN) if hang_up else None
+    yield
+    if hang_up and before is not signal.SIG_IGN:
+        signal.signal(hang_up, server.signal_handler_interrupt)
 
 
 class _Forgetful(dict[int, float]):
@@ -162,14 +111,19 @@ def application(place: Place, lost: SimpleQueue[str]) -> Any:
     from headstart.serving.gate import Gate
     from headstart.serving.log import Logged, to_stderr
 
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # a terminal sends it to all; who started this will end it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = place.limits
     sys.setswitchinterval(SWITCH)
-    service = Service(_found(place, lost), deadline=limits.deadline)
+    predictor, chosen = _found(place, lost)
+    service = Service(predictor, deadline=limits.deadline)
     history = History(place.noted, place.keep_days, known=True) if place.noted else None
-    app: Any = create_app(service, settings(place), history)
+    app: Any = create_app(service, chosen, history)
     inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
-    access = Access(frozenset(name.lower() for name in (place.called, *place.names)), place.token)
+    access = Access(frozenset(place.names), place.token)
     gate: Any = Gate(inner, limits, access, service.end)
     if place.log_json:
         to_stderr()
@@ -184,10 +138,10 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _found(place: Place, lost: SimpleQueue[str]) -> Predictor:
-    """The model that was checked when the server started, and no other that lies there by now."""
+def _found(place: Place, lost: SimpleQueue[str]) -> tuple[Predictor, Any]:
+    """The model that was checked when the server started, and no other that lies there by now; settings."""
     try:
-        predictor = _predictor(place)
+        predictor, chosen = _predictor(place), settings(place)
         if predictor.bundle.digest != place.digest:
             raise GateError(
                 sentence(
@@ -196,13 +150,13 @@ def _found(place: Place, lost: SimpleQueue[str]) -> Predictor:
                     remedy="Start the server again; it checks a model before.",
                 )
             )
-    except HeadstartError as error:
-        lost.put(str(error))
+    except (HeadstartError, OSError, ValueError) as error:  # whatever it is, it would be so the next time
+        lost.put(printable(error))
         if (parent := multiprocessing.parent_process()) and parent.pid:
             os.kill(parent.pid, signal.SIGTERM)
         threading.Event().wait()  # the end is on its way
         raise
-    return predictor
+    return predictor, chosen
 
 
 def _predictor(place: Place) -> Predictor:
@@ -218,7 +172,7 @@ def settings(place: Place) -> Any:
     return Settings(
         name=place.run.resolve().name,
         limits=place.limits,
-        report=run.report.read_text(encoding="utf-8") if run.report.exists() else "",
+        report=_text(run.report) if run.report.exists() else "",
         images=manifest.load(run.manifest).root if run.manifest.exists() else None,
         feedback=place.feedback,
         keep_images=place.keep_images,
@@ -226,58 +180,9 @@ def settings(place: Place) -> Any:
     )
 
 
-def _require_token(place: Place) -> None:
-    if place.public and not place.token:
-        raise InputError(
-            sentence(
-                "Others could reach this address, and nobody would have to show a token.",
-                allowed="127.0.0.1 without --proxy, or a token",
-                received=" ".join([place.called, *(f"--proxy {proxy}" for proxy in place.proxies)]),
-                remedy="Put a long random text into HEADSTART_TOKEN, or leave --host and --proxy out.",
-            )
-        )
-
-
-def _require_sense(place: Place) -> None:
-    if not (0 < place.limits.body <= LARGEST and 0 < place.limits.deadline <= LONGEST):
-        raise InputError(
-            sentence(
-                "Within these limits nothing could be answered, or no end would come.",
-                allowed=f"--max-mb up to {LARGEST / 1e6:g}, --deadline up to {LONGEST}, both above 0",
-            )
-        )
-    if (rate := place.limits.rate) is not None and rate < 0:
-        allowed = "1 or more, or 0 for any number"
-        raise InputError(sentence("--rate cannot be that.", allowed=allowed, received=rate))
-    for proxy in place.proxies:
-        _require_address(proxy)
-    if not 0 <= place.keep_days <= MOST_DAYS:
-        allowed = f"0 to {MOST_DAYS}; 0 keeps all"
-        raise InputError(sentence("--keep-days cannot be that.", allowed=allowed, received=place.keep_days))
-
-
-def _require_address(proxy: str) -> None:
+def _text(report: Path) -> str:
     try:
-        ip_network(proxy)
-    except ValueError:
-        allowed = "an address or a network, such as 127.0.0.1 or 10.0.0.0/8"
-        raise InputError(sentence("This is no --proxy.", allowed=allowed, received=proxy)) from None
-
-
-def _address(place: Place) -> dict[str, Any]:
-    """The host as a number, and the port, or one that is free where it is 0."""
-    try:
-        family, *_, known = socket.getaddrinfo(place.called, None, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((known[0], place.port, *known[2:]))
-            host, port = tried.getsockname()[:2]
-            return {"host": host, "port": port}
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise InputError(
-            sentence(
-                f"The server cannot listen there: {getattr(error, 'strerror', None) or error}.",
-                received=f"{place.called}:{place.port}",
-                remedy="Choose another --host or --port, or end the program that has this one.",
-            )
-        ) from None
+        return report.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        remedy = "Delete it, or write it again with `headstart evaluate`."
+        raise InputError(sentence("This report is damaged.", received=str(report), remedy=remedy)) from None

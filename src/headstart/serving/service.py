@@ -1,10 +1,10 @@
 """The model behind a bounded queue, from which one thread takes what is there, decodes and computes it.
 
 A network that keeps all cores busy gains nothing by waiting for company: what is queued is taken at once, as
-many images as the engine's batch holds, or a few more. They are decoded on all cores while the
-engine rests: side by side, a network whose cores wait for each other at every layer would lose more time
-than decoding takes. Large pictures are decoded on the threads of their requests, so that none holds others
-up. Whatever waited longer than its deadline is not computed any more.
+many images as the engine's batch holds, or a few more. They are decoded on all cores while the engine rests,
+and then each is computed on all cores; or where several wait and the engine has lanes, each on a core of its
+own, which other threads hold up less. Large pictures are decoded on the threads of their requests, so that
+none holds others up. Whatever waited longer than its deadline is not computed any more.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -28,6 +27,7 @@ from headstart.errors import GateError, HeadstartError, ImageError, sentence
 from headstart.evaluation.explain import Explainer, Explanation
 from headstart.inference import bundle
 from headstart.inference.predictor import Prediction, Predictor
+from headstart.serving.turns import LATE, LateError, decoding, turn
 
 T = TypeVar("T")
 Upload = tuple[str, bytes]
@@ -38,16 +38,14 @@ Picture = bytes | np.ndarray | ImageError
 
 ROUND = 8  # images that are decoded before the engine goes on
 LARGE = 1_000_000  # pixels, which a PNG's decoder takes some 15 ms for
-LATE = "The answer took longer than the server waits; try again in a moment."
-_DECODERS = threading.BoundedSemaphore(threads())
 
 
 class BusyError(HeadstartError):
     """The queue is full, or the server ends; nothing was computed."""
 
 
-class LateError(HeadstartError):
-    """The deadline went by before the answer was there."""
+class ChangedError(HeadstartError):
+    """The model's folder holds another model by now, or none; nothing but a new start helps."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +84,16 @@ class Service:
         self.digest = predictor.bundle.digest  # of what is in memory, whatever happens to its folder
         self.batch = max(1, predictor.engine.batch // predictor.spec.views)
         self.jobs: queue.Queue[_Job | None] = queue.Queue()
-        self.ending = False
+        self.ending = self.changed = False
+        self.explainer: Explainer | None = None
+        self.opening = threading.Lock()
         self.thread = threading.Thread(target=self._compute, name="engine", daemon=True)
         self.thread.start()
 
-    @cached_property
-    def explainer(self) -> Explainer:
-        """Opened when it is first asked: it holds the network a second time.
-
-        Raises:
-            BusyError: the folder doesn't hold this model any more.
-        """
-        try:
-            same = bundle.load(self.predictor.bundle.folder).digest == self.digest
-        except HeadstartError:
-            same = False
-        if not same:
-            raise BusyError("The model's folder holds another one by now; the server must be started again.")
-        return Explainer(self.predictor)
+    @property
+    def alive(self) -> bool:
+        """Whether what is asked gets an answer."""
+        return not self.ending and self.thread.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -135,14 +125,15 @@ class Service:
         return [_result(answer, until).said for answer in self._ask(squares, until)]
 
     def explain(self, upload: Upload, classes: Sequence[str] = (), k: int = 5) -> Explanation:
-        """As `Explainer.explain`; raises what `predict` raises, and ImageError."""
+        """As `Explainer.explain`; raises what `predict` raises, ImageError and ChangedError."""
         name, content = upload
         until = time.monotonic() + self.deadline
         square = self._decoded(content, until)
         if isinstance(square, ImageError):
             raise square
+        explainer = self._explainer(until)
         answer: Future[Explanation] = Future()
-        self._put([_Job(until, answer, work=lambda: self.explainer.explain(square, classes, k))])
+        self._put([_Job(until, answer, work=lambda: explainer.explain(square, classes, k))])
         found = _result(answer, until)
         return replace(found, prediction=replace(found.prediction, path=name))
 
@@ -151,6 +142,21 @@ class Service:
         self.ending = True
         self.jobs.put(None)
         self.thread.join(self.deadline)
+
+    def _explainer(self, until: float) -> Explainer:
+        """Opened by who asks first, while others are answered: it holds the network a second time."""
+        with turn(self.opening, until - time.monotonic()):
+            if self.explainer is None and not self.changed:
+                try:
+                    self.changed = bundle.load(self.predictor.bundle.folder).digest != self.digest
+                    self.explainer = None if self.changed else Explainer(self.predictor)
+                except HeadstartError:
+                    self.changed = True
+            if self.explainer is None:
+                raise ChangedError(
+                    "The model's folder holds another one by now; the server must be started again."
+                )
+            return self.explainer
 
     def _decoded(self, content: bytes, until: float) -> np.ndarray | ImageError:
         with decoding(until - time.monotonic()):
@@ -174,13 +180,13 @@ class Service:
 
     def _put(self, jobs: Sequence[_Job]) -> None:
         """All of them or none; others may be quicker, and then a few more than there is room for wait."""
-        if self.ending or self.waiting + len(jobs) > self.room:
+        if not self.alive or self.waiting + len(jobs) > self.room:
             raise BusyError("The server has more to do than it can; try again in a moment.")
         for job in jobs:
             self.jobs.put(job)
 
     def _compute(self) -> None:
-        most = max(self.batch, ROUND)
+        most = max(self.batch, self.predictor.engine.lanes, ROUND)
         with ThreadPoolExecutor(threads(), thread_name_prefix="decode") as decoders:
             while (job := self.jobs.get()) is not None:
                 jobs = [job]
@@ -189,7 +195,12 @@ class Service:
                         self.jobs.put(None)  # the end, after these
                         break
                     jobs.append(following)
-                self._answer(jobs, decoders)
+                try:
+                    self._answer(jobs, decoders)
+                except Exception as error:  # noqa: BLE001 - no thread can be started, say; later one may be
+                    for job in jobs:
+                        if not job.answer.done():
+                            job.answer.set_exception(error)
 
     def _answer(self, jobs: Sequence[_Job], decoders: ThreadPoolExecutor) -> None:
         asked = [job for job in jobs if job.image is not None and not job.late]
@@ -200,7 +211,7 @@ class Service:
             elif isinstance(square, Exception):
                 job.answer.set_exception(square)
         there = [(job, one) for job, one in zip(asked, squares, strict=True) if isinstance(one, np.ndarray)]
-        size = self.batch if len(there) < ROUND else len(there)  # many wait: few turns, in which others run
+        size = self._together(len(there))
         for start in range(0, len(there), size):
             group = [(job, one) for job, one in there[start : start + size] if not job.late]
             if group:
@@ -208,6 +219,13 @@ class Service:
         for job in jobs:
             if job.work and not job.late:
                 _settle([job.answer], partial(_alone, job.work))
+
+    def _together(self, waiting: int) -> int:
+        """How many of them to answer at once: few where few wait, many where few turns let others run."""
+        if waiting >= ROUND:
+            return waiting
+        lanes = self.predictor.engine.lanes
+        return max(self.batch, lanes if waiting >= 2 * lanes else 1)
 
     def _square(self, image: Picture | None) -> np.ndarray | Exception:
         """An error is that of its picture alone."""
@@ -218,27 +236,7 @@ class Service:
             return error
 
     def _look(self, squares: Sequence[np.ndarray]) -> list[Looked]:
-        """In the engine's own batches, so that an answer's last bit does not depend on its neighbours."""
-        starts = range(0, len(squares), self.batch)
-        said = [
-            one for start in starts for one in self.predictor.answers(squares[start : start + self.batch])
-        ]
-        return [Looked(*pair) for pair in zip(said, squares, strict=True)]
-
-
-@contextmanager
-def decoding(seconds: float = 60.0) -> Iterator[None]:
-    """Waits for its turn: a large picture takes hundreds of megabytes, so only one a core is decoded.
-
-    Raises:
-        LateError: it wasn't its turn in time.
-    """
-    if not _DECODERS.acquire(timeout=max(0.0, seconds)):
-        raise LateError(LATE)
-    try:
-        yield
-    finally:
-        _DECODERS.release()
+        return [Looked(*pair) for pair in zip(self.predictor.answers(squares), squares, strict=True)]
 
 
 def _alone(work: Callable[[], object]) -> list[object]:

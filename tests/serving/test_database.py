@@ -1,0 +1,80 @@
+"""How a database is reached: what its URL says counts, and no password of it is shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import make_url
+from tests.serving.postgres import cluster, needs_postgres
+
+from headstart.errors import InputError
+from headstart.serving import database
+from headstart.serving.history import History, Wanted
+
+POSTGRES = "postgresql+psycopg://me@host/answers"
+START = """
+import sys
+from headstart.serving.history import History
+print("there", flush=True)
+input()
+History(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {"connect_timeout": 5, "tcp_user_timeout": 10_000, "options": database.TIMEOUT}),
+        ("?connect_timeout=30&tcp_user_timeout=1", {"options": database.TIMEOUT}),
+        (
+            "?options=-c%20search_path%3Down&options=-c%20statement_timeout%3D0",
+            {
+                "connect_timeout": 5,
+                "tcp_user_timeout": 10_000,
+                "options": f"{database.TIMEOUT} -c search_path=own -c statement_timeout=0",  # the last counts
+            },
+        ),
+    ],
+)
+def test_what_a_url_says_counts(query, expected):
+    assert database._patience(make_url(POSTGRES + query)) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+nothing://me:secret@localhost/x",
+        "postgresql+nothing://localhost/x?password=secret",
+        "postgresql+psycopg://me@127.0.0.1:1/x?password=secret",
+        "postgresql+psycopg://me:a@secret@127.0.0.1:1/x",
+        "postgresql+psycopg://me:a@b:secret@127.0.0.1/x",
+    ],
+)
+def test_no_password_is_shown(url):
+    with pytest.raises(InputError, match=r"^The history cannot be opened: .* Change --history\.$") as told:
+        History(url)
+
+    assert "secret" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@needs_postgres
+@pytest.mark.serving
+def test_several_machines_may_start_at_once():
+    """On an empty database all of them find no tables."""
+    pipe = subprocess.PIPE
+    with cluster() as found:
+        command = [sys.executable, "-c", START, found.url]
+        starting = [
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(6)
+        ]
+        assert [process.stdout.readline() for process in starting] == ["there\n"] * 6
+        for process in starting:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert [process.communicate(timeout=60)[1] for process in starting] == [""] * 6
+        history = History(found.url)
+        assert history.count(Wanted()) == 0
+        history.close()
