@@ -150,8 +150,8 @@ class EvalConfig:
     top_k: int = 5
     """An answer counts for top-k accuracy if the truth is among the k most probable."""
     cost: tuple[str, ...] = ()
-    """`TRUE:ANSWER=N`: this mistake costs N, others 1; may be repeated. The least expected cost "
-    "is answered."""
+    """`TRUE:ANSWER=N`: this mistake costs N, others 1; may be repeated. The least expected cost is
+    answered."""
     max_error: float = 0.0
     """Share of accepted answers that may be wrong; surer answers only are accepted. 0: all are."""
 

@@ -41,17 +41,23 @@ class GateError(HeadstartError):
     exit_code = 1
 
 
+JOINERS = "\u200c\u200d"
+
+
 def printable(text: object) -> str:
     r"""`text` on one line with control characters shown as escapes, safe for a terminal.
 
-    >>> printable("a\x1b[31m\nb")
-    'a\\x1b[31m\\nb'
+    The joiners that words of Persian or Malayalam are written with stay.
+
+    >>> printable("a\x1b[31m\nb"), printable("\N{ARABIC LETTER LAM}\u200c") == "\N{ARABIC LETTER LAM}\u200c"
+    ('a\\x1b[31m\\nb', True)
     """
     text = str(text)
     if text.isprintable():  # quick: tables are full of such
         return text
     return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" else c for c in text
+        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" and c not in JOINERS else c
+        for c in text
     )
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import resume
-from headstart.config import RunConfig, seconds, validated
+from headstart.config import EvalConfig, RunConfig, seconds, validated
 from headstart.errors import InputError, printable, sentence
 from headstart.inference.bundle import Bundle, BundleSpec, Int8
 from headstart.inference.bundle import load as load_bundle
 from headstart.inference.predictor import Predictor, Source
 from headstart.progress import note, timed
 from headstart.rundir import RunDir, sweep, write_json
+
+MOST_NEIGHBOURS = 50
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,20 +139,21 @@ def evaluate(
     """Evaluates the saved model on its own test split, or on other labelled images.
 
     Writes ``evaluation/<split>/`` and, for the test split, the report again; what another engine says goes to
-    ``evaluation/<split>-<engine>/``, and the report stays.
+    ``evaluation/<split>-<engine>/``, and the report stays. Of other images those are left out that the model
+    was trained or chosen on.
 
     Args:
         run: a run directory.
         data: other labelled images with the same class names; the run's own test split by default.
         engine: another engine than the one the model was trained with.
         **options: `cost`, `max_error` or `top_k`, as for training. From then on the saved model decides by
-            them.
+            them; a cost takes the place of a `max_error` that was settled before, and the other way round.
 
     Raises:
-        InputError: this is no run, or data or options cannot be used.
+        InputError: this is no run, or data or options cannot be used, or other data was evaluated by that
+            name.
     """
     from headstart import stages
-    from headstart.data import ledger as ledgers
     from headstart.data import manifest as manifests
     from headstart.report.render import render
 
@@ -159,7 +162,7 @@ def evaluate(
     own = engine in ("", predictor.spec.engine)
     facts = resume.finished_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
-    asked = RunConfig.from_options(**before | options).evaluation
+    asked = RunConfig.from_options(**before | _replacing(options)).evaluation
     if options and data is not None:
         raise InputError(
             sentence(
@@ -179,13 +182,24 @@ def evaluate(
     if data is None:
         images = manifests.load(run.manifest).where("test")
     else:
-        images, ledger = stages.labelled(str(data), predictor)
-        ledgers.save(ledger, run.evaluation(split) / "data_report.csv")
-        images.save(run.evaluation(split) / "manifest.parquet")
+        images, ledger = stages.labelled(str(data), predictor, run)
+        stages.begin_evaluation(run.evaluation(split), images, ledger)
     evaluation = stages.assess(run, split, images, predictor, asked.top_k)
     if split == "test":
         render(run)
     return evaluation
+
+
+def _replacing(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, and the end of what they take the place of; both together are refused, as by `train`."""
+    if unknown := sorted(options.keys() - vars(EvalConfig()).keys()):
+        allowed = ", ".join(vars(EvalConfig()))
+        raise InputError(
+            sentence("A trained model has no such option.", allowed=allowed, received=unknown[0])
+        )
+    if options.get("cost"):
+        return {"max_error": 0.0} | options
+    return {"cost": ()} | options if "max_error" in options else options
 
 
 def compare(runs: Sequence[RunDir | str | Path], split: str = "test", seed: int = 0) -> list[Comparison]:
@@ -200,7 +214,8 @@ def compare(runs: Sequence[RunDir | str | Path], split: str = "test", seed: int 
     first, *others = [predictions.load(run.evaluation(split) / "predictions.parquet") for run in places]
     known = [_contents(run, split) for run in places]
     for contents in known[1:]:
-        comparison.require_same_contents(known[0], contents)
+        shared = {path: contents[path] for path in contents.keys() & set(first.paths)}
+        comparison.require_same_contents(known[0], shared)
     return comparison.compare(first, others, seed)
 
 
@@ -233,7 +248,7 @@ def explain(
         engine: another engine than the one the model was trained with.
 
     Raises:
-        InputError: the model does not know a class, or `neighbours` is below 1.
+        InputError: the model does not know a class, or `neighbours` is not 1 to 50.
     """
     from headstart.evaluation.explain import Explainer
 
@@ -246,8 +261,9 @@ def explain(
                 received=unknown[0],
             )
         )
-    if neighbours < 1:
-        raise InputError(sentence("Too few neighbours.", allowed="1 or more", received=neighbours))
+    if not 1 <= neighbours <= MOST_NEIGHBOURS:
+        allowed = f"1 to {MOST_NEIGHBOURS}"
+        raise InputError(sentence("Too few neighbours, or too many.", allowed=allowed, received=neighbours))
     explainer = Explainer(predictor)
     return (explainer.explain(source, classes, neighbours) for source in sources)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,8 @@ def describe(data: Manifest, ledger: pd.DataFrame) -> None:
         f" (train {sizes['train']:,}, val {sizes['val']:,}, test {sizes['test']:,}),"
         f" {left_out:,} left out"
     )
+    if groups := data.table.loc[data.table["group"] != "", "group"].nunique():
+        note(f"Groups     {groups:,}, of which each is in one part; intervals count them")
 
 
 def save_data(run: RunDir, data: Manifest, ledger: pd.DataFrame) -> None:
@@ -203,9 +206,12 @@ def redecide(run: RunDir, asked: EvalConfig) -> None:
     said = evaluate.ruled(load_predictions(run.evaluation("val") / "predictions.parquet"), asked)
     saved = bundle.load(run.model)
     thresholds = bundle.Thresholds(said.rule.confidence, said.rule.distance)
+    run.report.unlink(missing_ok=True)  # a page about another rule, until there is one about this
     with atomic_dir(run.model) as folder:
         bundle.rewrite(saved, folder, replace(saved.spec, thresholds=thresholds, costs=said.rule.costs))
     evaluate.write(run, "val", said, asked.top_k)
+    if (place := run.evaluation("test") / "predictions.parquet").exists():
+        evaluate.write(run, "test", replace(load_predictions(place), rule=said.rule), asked.top_k)
     write_json(run.run_json, read_facts(run) | {"evaluation": asdict(asked)})
 
 
@@ -308,11 +314,11 @@ def assess(
     return evaluation
 
 
-def labelled(data: str, predictor: Predictor) -> tuple[Manifest, pd.DataFrame]:
-    """Other labelled images, all of them, whose classes the model knows, and their ledger.
+def labelled(data: str, predictor: Predictor, run: RunDir) -> tuple[Manifest, pd.DataFrame]:
+    """Other labelled images whose classes the model knows, less those it was taught by, and their ledger.
 
     Raises:
-        InputError: there is a class that it does not know.
+        InputError: there is a class that it does not know, or no image that it does not.
     """
     from headstart.data.prepare import read
 
@@ -329,7 +335,52 @@ def labelled(data: str, predictor: Predictor) -> tuple[Manifest, pd.DataFrame]:
         )
     if len(left_out := ledger[ledger["action"] == "left out"]):
         note(f"{len(left_out)} files are not usable images and were left out.")
-    return found, ledger
+    return _unseen(found, ledger, run)
+
+
+def _unseen(found: Manifest, ledger: pd.DataFrame, run: RunDir) -> tuple[Manifest, pd.DataFrame]:
+    """The images that are not, byte for byte, in the run's training or validation part."""
+    known = manifests.load(run.manifest).table
+    taught = found.table["sha256"].isin(known.loc[known["split"] != "test", "sha256"])
+    if taught.all():
+        raise InputError(
+            sentence(
+                "The model was trained or chosen on all of these images.",
+                allowed="images that it has not seen",
+                received=f"{len(found)} that it has",
+                remedy="`headstart evaluate RUN`, without images, takes those that were set aside for it.",
+            )
+        )
+    if taught.any():
+        note(f"{int(taught.sum())} of {len(found)} images had a part in training and were left out.")
+    reason = "The model was trained or chosen on it, so it says nothing about new images."
+    rows = [ledgers.row(path, "trained-on", reason, "left out") for path in found.table.loc[taught, "path"]]
+    kept = replace(found, table=found.table[~taught].reset_index(drop=True))
+    before = [{str(name): value for name, value in row.items()} for row in ledger.to_dict("records")]
+    return kept, ledgers.table([*before, *rows])
+
+
+def begin_evaluation(folder: Path, data: Manifest, ledger: pd.DataFrame) -> None:
+    """Writes what will be evaluated; earlier predictions, of images that may have changed, go before.
+
+    Raises:
+        InputError: other data was evaluated by that name.
+    """
+    place = folder / "manifest.parquet"
+    if place.exists():
+        before = manifests.load(place)
+        if before.root != data.root and not data.table["sha256"].isin(before.table["sha256"]).any():
+            raise InputError(
+                sentence(
+                    "Other images were evaluated by this name.",
+                    allowed=f"those of {before.root}",
+                    received=str(data.root),
+                    remedy=f"Rename the folder of these, or delete {folder}.",
+                )
+            )
+    (folder / "predictions.parquet").unlink(missing_ok=True)
+    ledgers.save(ledger, folder / "data_report.csv")
+    data.save(place)
 
 
 def dataset(data: Manifest, fingerprint: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def files(predictions: Predictions | None = None, **parts) -> RunFiles:
     predictions = predictions or said()
     rows = [{"path": path, "label": "ab"[i % 2], "split": "test"} for i, path in enumerate(predictions.paths)]
     rows += [{"path": f"t{i}.png", "label": "ab"[i % 2], "split": "train"} for i in range(100)]
+    rows += [{"path": f"v{i}.png", "label": "ab"[i % 2], "split": "val"} for i in range(400)]
     history = {"phase": "lbfgs", "epoch": [0, 1], "C": [0.1, 1.0], "val_loss": [0.3, 0.5]}
     history |= {"accuracy": [0.92, 1.0], "val_accuracy": [0.89, 0.99]}
     middle = np.zeros((60, 2, 8, 8), np.uint8)
@@ -164,7 +165,37 @@ def test_sentences_have_their_numbers():
     )
     border = by_code(SPEAKS["HS008"]())["HS008"].sentence
     assert border.startswith("100.0\N{NO-BREAK SPACE}% of the heat")
-    assert "60 files of 560" in by_code(SPEAKS["HS013"]())["HS013"].sentence
+    assert "60 files of 960" in by_code(SPEAKS["HS013"]())["HS013"].sentence
+
+
+def test_a_lead_over_the_nearest_must_be_more_than_chance():
+    """Of 400 images 360 or so right, and the nearest right in 4 fewer: that may be chance."""
+    one = said()
+    truth = np.array([one.class_names[i] for i in one.y_true])
+    nearest = np.where(one.right, truth, "?")
+    nearest[np.flatnonzero(one.right)[:4]] = "?"
+    close = by_code(files(surrounded(label=tuple(nearest))))["HS003"]
+    nearest[np.flatnonzero(one.right)[4:8]] = "?"
+    far = by_code(files(surrounded(label=tuple(nearest))))["HS003"]
+    assert (close.state, far.state) == ("attention", "fine")  # 2 · ½⁴ − ½⁴ = 0.0625 and 0.0039
+
+
+def test_sure_answers_against_the_label_are_named_though_no_neighbour_agrees():
+    sure = said(sure=0.97)
+    away = replace(sure, around=replace(sure.around, label=("?",) * len(sure)))
+    one = by_code(files(away))["HS011"]
+    assert (one.state, one.sentence.split()[0]) == ("fine", str((~sure.right).sum()))
+
+
+def test_validation_a_little_better_is_chance():
+    """94 % of 400 beside 90 % of 400: 4 points, where chance may give 3.9; 93 % is within it."""
+    accuracy = evaluate(said()).headline["accuracy"].value
+    history = files().history
+    states = []
+    for lead in (0.03, 0.06):
+        changed = history.assign(val_accuracy=accuracy + lead)
+        states.append(by_code(files(history=changed))["HS012"].state)
+    assert states == ["fine", "attention"]
 
 
 def test_answers_by_costs_are_not_judged_by_what_is_most_probable():

@@ -18,6 +18,7 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on its own test split, or on other labelled images.
 
+    Of other images those are left out that the model was trained or chosen on.
     With --cost or --max-error the saved model decides by them from then on. With another --engine the numbers
     go to a folder of their own, `evaluation/test-ENGINE`, and the report stays as it is.
 
@@ -34,9 +35,7 @@ def evaluate(
 
     options: dict[str, object] = {"max_error": max_error} if max_error is not None else {}
     if cost:
-        options = {"max_error": 0.0} | options | {"cost": cost}  # both together are refused, as by `train`
-    elif max_error is not None:
-        options |= {"cost": ()}
+        options["cost"] = cost
     with shown():
         evaluation = pipeline.evaluate(run, data, "" if engine == "auto" else engine, **options)
     print_metrics(evaluation)

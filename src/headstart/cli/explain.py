@@ -18,8 +18,8 @@ def explain(
 ) -> int:
     """Show what answers rest on: heatmaps (Grad-CAM) and the most similar training images.
 
-    Writes a picture for each image. A file that is not a usable image gets a row that says why, and the exit
-    code is then 2.
+    Writes a picture for each image, which replaces an earlier one but no other file. A file that is not a
+    usable image gets a row that says why, and the exit code is then 2.
 
     Args:
         run: Run directory, or its model folder.
@@ -36,15 +36,15 @@ def explain(
     from headstart.report import overlay
 
     files = list(Listing.of(paths))
+    places = overlay.places(files, out)
     found = pipeline.explain(run, files, of, neighbours, "" if engine == "auto" else engine)
     root, rows, failed = pipeline.image_root(run), [], False
     out.mkdir(parents=True, exist_ok=True)
     with shown(len(files) > 1):
-        names = overlay.names([str(file) for file in files])
-        for one, name in zip(track(found, "Explaining", len(files)), names, strict=True):
+        for one, place in zip(track(found, "Explaining", len(files)), places, strict=True):
             if not one.prediction.error:
-                overlay.draw(one, root, out / name)
+                overlay.draw(one, root, place)
             failed |= bool(one.prediction.error)
-            rows.append(explained(one, out / name))
+            rows.append(explained(one, place))
     print_explanations(rows)
     return 2 if failed else 0

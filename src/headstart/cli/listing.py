@@ -70,11 +70,15 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Holds the names of one folder at a time; links to folders are not followed."""
+    from headstart.data.sources.folder import SYSTEM_NAMES
+
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder in found:
         path = folder / name
+        if name.startswith(".") or name.lower() in SYSTEM_NAMES:  # as training passes them over
+            continue
         if is_folder:
             yield from _walk(path)
-        elif (path.is_file() or not path.exists()) and not name.startswith("."):  # or a link to nowhere
+        elif path.is_file() or not path.exists():  # or a link to nowhere
             yield path

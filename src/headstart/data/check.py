@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from headstart.config import DataConfig
 from headstart.data.manifest import Manifest
 
 
@@ -35,8 +36,10 @@ class DataCheck:
         manifest: the usable images, with sizes, hashes, and splits ("" where none could be assigned).
         ledger: columns as in `ledger.COLUMNS`; a row for everything left out, ignored or doubtful.
         pairs: the near duplicates, nearest first.
+        image_size: side in pixels of what the network would see.
     """
 
     manifest: Manifest
     ledger: pd.DataFrame
     pairs: tuple[Pair, ...]
+    image_size: int = DataConfig.image_size

@@ -28,7 +28,9 @@ def examine(data: str, config: DataConfig, seed: int) -> DataCheck:
         images, rows = prepare.divide(found, config, seed)
     except InputError as error:
         rows = [ledger.row("./", "no-split", str(error), "kept")]
-    return DataCheck(images, ledger.table([*entries, *rows]), near.pairs(found.manifest, found.matches))
+    return DataCheck(
+        images, ledger.table([*entries, *rows]), near.pairs(found.manifest, found.matches), config.image_size
+    )
 
 
 def _classes(images: Manifest) -> Iterator[Row]:

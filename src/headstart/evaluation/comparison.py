@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from headstart.errors import InputError, sentence
 from headstart.evaluation import averages
+from headstart.evaluation.grouped import flipped, wider
 from headstart.evaluation.intervals import QUANTILES, draws
 from headstart.evaluation.predictions import Predictions
 
@@ -34,7 +35,7 @@ class Comparison:
     Attributes:
         n: images.
         only_first, only_second: images that only one of them answers rightly.
-        p: of the difference in accuracy, were they equally good (mid-p McNemar), in [0, 1]; where several are
+        p: of the difference in accuracy, were they equally good, in [0, 1], see `paired`; where several are
             compared with the first, `adjusted` by Holm, else the same.
         differences: accuracy, macro_f1, log_loss.
     """
@@ -61,7 +62,7 @@ def compare(first: Predictions, others: Sequence[Predictions], seed: int = 0) ->
         InputError: they answer for other images.
     """
     pairs = [_aligned(first, other) for other in others]
-    found = [mid_p(*_discordant(one, other)) for one, other in pairs]
+    found = [paired(one.right, other.right, one.grouped) for one, other in pairs]
     return [
         Comparison(len(one), *_discordant(one, other), p, adjusted, _differences(one, other, seed))
         for (one, other), p, adjusted in zip(pairs, found, holm(found), strict=True)
@@ -83,6 +84,16 @@ def require_same_contents(first: Mapping[str, str], other: Mapping[str, str]) ->
                 remedy="Evaluate both runs again on the same images.",
             )
         )
+
+
+def paired(first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """The chance of as large a difference, were both equally good; of (N,) booleans, right or not.
+
+    By `mid_p`, and where images come in groups by `grouped.flipped`: a group is for one of them or the other.
+    """
+    if groups is None:
+        return mid_p(int((first & ~second).sum()), int((second & ~first).sum()))
+    return flipped(np.bincount(groups, weights=second.astype(int) - first.astype(int)).astype(np.int64))
 
 
 def mid_p(only_first: int, only_second: int) -> float:
@@ -118,7 +129,8 @@ def _aligned(first: Predictions, other: Predictions) -> tuple[Predictions, Predi
     one, two = first.by_path(), other.by_path()
     labels = [[said.class_names[i] for i in said.y_true] for said in (one, two)]
     if one.paths == two.paths and labels[0] == labels[1]:
-        return one, two
+        groups = one.groups or two.groups
+        return replace(one, groups=groups), replace(two, groups=groups)
     if one.paths != two.paths:
         shared = len(set(one.paths) & set(two.paths))
         received = f"{len(one)} and {len(two)} images, {shared} in both"
@@ -140,18 +152,18 @@ def _discordant(one: Predictions, other: Predictions) -> tuple[int, int]:
 
 
 def _differences(one: Predictions, other: Predictions, seed: int) -> dict[str, Difference]:
-    """By the paired bootstrap: both numbers of the same draws of images."""
+    """By the paired bootstrap: both numbers of the same draws of images, or of their groups."""
     pair, n = (one, other), len(one)
     columns = [said.right.astype(np.float64) for said in pair] + [said.losses for said in pair]
     terms = np.stack(columns, axis=1)
     counters = [averages.Counter(*_by_name(said, one)) for said in pair]
     everyone = np.ones((1, n))
     whole = _numbers(everyone, terms, counters)
-    drawn = [_numbers(weights, terms, counters) for weights in draws(n, seed)]
+    drawn = [_numbers(weights, terms, counters) for weights in draws(n, seed, one.grouped)]
     found = {}
     for name, value in whole.items():
         spread = np.concatenate([numbers[name] for numbers in drawn])
-        low, high = np.quantile(spread, QUANTILES)
+        low, high = value[0] + wider(one.grouped) * (np.quantile(spread, QUANTILES) - value[0])
         found[name] = Difference(float(value[0]), float(low), float(high))
     return found
 
@@ -160,7 +172,7 @@ def _numbers(
     weights: np.ndarray, terms: np.ndarray, counters: list[averages.Counter]
 ) -> dict[str, np.ndarray]:
     """(R,) of each difference in R samples."""
-    means = weights @ terms / len(terms)
+    means = weights @ terms / weights.sum(axis=1, keepdims=True)
     first, second = (averages.averages(counter.counts(weights))["macro_f1"] for counter in counters)
     return {
         "accuracy": means[:, 1] - means[:, 0],

@@ -38,7 +38,7 @@ def predictions(
     """What a network says of the N images of a manifest.
 
     Args:
-        data: paths and labels, which are among `class_names`.
+        data: paths, groups and labels, which are among `class_names`.
         logits: (N, C).
         embeddings: (N, E), as `Predictor` gives them.
         distances: (N,), likewise.
@@ -57,6 +57,7 @@ def predictions(
         temperature=temperature,
         rule=rule,
         around=around,
+        groups=tuple(data.table["group"]) if data.table["group"].any() else (),
     )
 
 
@@ -71,7 +72,7 @@ def ruled(said: Predictions, asked: EvalConfig) -> Predictions:
     plain = replace(said, rule=Rule(costs=thresholds.costs(asked.cost, said.class_names)))
     confidence = 0.0
     if asked.max_error:
-        confidence, error = thresholds.promised(plain.confidence, plain.right, asked.max_error)
+        confidence, error = thresholds.promised(plain.confidence, plain.right, asked.max_error, plain.grouped)
         if error > asked.max_error:
             note(
                 f"{len(said)} validation images cannot promise {asked.max_error:.2%} of errors:"

@@ -10,14 +10,21 @@ Numbers with a smallest and a largest value are taken on the logit scale, where 
 symmetric. tests/evaluation/test_intervals.py counts how often they hold the truth. A number at the end of its
 range has no spread to resample. It gets Wilson's interval for a share as extreme, of as many images as the
 smallest class has. Below `FEW` images nothing is said.
+
+Where images come in groups (see `grouped`) it is these that are drawn, standard errors are theirs, with
+Student's quantiles, and Wilson's interval is that of as many images as would tell as much.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from headstart.evaluation import grouped
+from headstart.evaluation.grouped import Z
 
 FEW = 20
 """From fewer images there is no interval: too few to say."""
@@ -42,13 +49,20 @@ class Metric:
     n: int
 
 
-def proportion(successes: np.ndarray) -> Metric:
+def proportion(successes: np.ndarray, groups: np.ndarray | None = None) -> Metric:
     """The share of True among N booleans, with Wilson's 95 % interval (Wilson 1927).
 
     >>> round(proportion(np.ones(20, bool)).low, 4)
     0.8389
     """
-    return share(int(successes.sum()), len(successes))
+    k, n = int(successes.sum()), len(successes)
+    if groups is None:
+        return share(k, n)
+    groups = grouped.renumbered(groups)
+    if not groups.max():  # one group says nothing of others
+        return Metric(k / n, None, None, n)
+    told = grouped.effective(successes, groups)
+    return metric(k / n, *wilson(k / n * told, told), n)
 
 
 def share(k: int, n: int) -> Metric:
@@ -56,26 +70,28 @@ def share(k: int, n: int) -> Metric:
     return metric(k / n, *wilson(k, n), n)
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """The ends of Wilson's 95 % interval of `k` among `n` ≥ 1."""
-    from scipy.stats import binomtest
+def wilson(k: float, n: float) -> tuple[float, float]:
+    """The ends of Wilson's 95 % interval of `k` among `n` > 0, which need not be whole."""
+    middle = k + Z**2 / 2
+    half = Z * math.sqrt(max(k * (n - k), 0.0) / n + Z**2 / 4)
+    low, high = (middle - half) / (n + Z**2), (middle + half) / (n + Z**2)
+    return (low if k > 0 else 0.0), (high if k < n else 1.0)
 
-    found = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
 
-
-def deviations(terms: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def deviations(terms: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """(R, K) t* = (x* − x) / s* of numbers x that are means of (N, K) terms, nearly or truly.
 
     x* and its standard error s* are those of R draws, as `draws` gives them.
     """
+    if groups is not None:
+        return grouped.deviations(terms, groups, weights)
     n = len(terms)
     mean, square = weights @ terms / n, weights @ np.square(terms) / n
     error = np.sqrt(np.maximum(square - mean**2, 1e-300) / n)
     return np.asarray((mean - terms.mean(axis=0)) / error)
 
 
-def moves(terms: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+def moves(terms: np.ndarray, deviation: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
     """(K, 2) moves from K numbers to the ends of their intervals: quantiles times the standard error.
 
     The quantiles lie half way between those of t* and the normal ones: the former know how skewed the terms
@@ -84,10 +100,16 @@ def moves(terms: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     Args:
         terms: (N, K).
         deviation: (R, K), as `deviations` gives it.
+        groups: (N,) numbers of the groups that images come in.
     """
-    studentised = np.clip(np.quantile(deviation, QUANTILES, axis=0), -STEEPEST, STEEPEST)
-    low, high = (studentised + np.array(NORMAL)[:, None]) / 2
-    error = terms.std(axis=0) / np.sqrt(max(len(terms) - 2, 1))
+    if groups is None:
+        error, plain = terms.std(axis=0) / np.sqrt(max(len(terms) - 2, 1)), np.array(NORMAL)
+        steepest = STEEPEST
+    else:
+        error, plain = grouped.errors(terms, groups), grouped.student(groups) * np.array([-1.0, 1.0])
+        steepest = 2 * plain[1]
+    studentised = np.clip(np.quantile(deviation, QUANTILES, axis=0), -steepest, steepest)
+    low, high = (studentised + plain[:, None]) / 2
     return np.asarray(np.stack([-high * error, -low * error], axis=1))
 
 
@@ -125,10 +147,14 @@ def metric(value: float, low: float, high: float, n: int) -> Metric:
     return Metric(float(value), float(min(low, value)), float(max(high, value)), n)
 
 
-def draws(n: int, seed: int) -> Iterator[np.ndarray]:
-    """(R, N) times that each image is drawn, in chunks; the chunk's size doesn't change the numbers."""
+def draws(n: int, seed: int, groups: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """(R, N) times that each image is drawn, in chunks; the chunk's size doesn't change the numbers.
+
+    With (N,) numbers of groups as many of these are drawn as there are, with all their images.
+    """
     rng = np.random.default_rng(seed)
-    rows = max(1, CHUNK // n)
+    rows, count = max(1, CHUNK // n), n if groups is None else int(groups.max()) + 1
     for start in range(0, RESAMPLES, rows):
         size = min(rows, RESAMPLES - start)
-        yield np.array([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(size)], np.float64)
+        drawn = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(size)]
+        yield np.array(drawn if groups is None else [times[groups] for times in drawn], np.float64)

@@ -11,7 +11,7 @@ How the intervals are found stands in `intervals`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ import pandas as pd
 from headstart.errors import InputError, harmless, sentence
 from headstart.evaluation import averages
 from headstart.evaluation.calibration import bin_gaps, expected_calibration_error
+from headstart.evaluation.grouped import wider
 from headstart.evaluation.intervals import (
-    FEW,
     QUANTILES,
     Metric,
     bounded,
@@ -32,8 +32,7 @@ from headstart.evaluation.intervals import (
     metric,
     moves,
     proportion,
-    share,
-)  # fmt: skip
+)
 from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.ranking import Ranking, ranking
 from headstart.rundir import write_json, write_text
@@ -127,39 +126,53 @@ def evaluate(predictions: Predictions, top_k: int = 5, seed: int = 0) -> Evaluat
     names, counts = said.class_names, range(len(said.class_names))
     matrix = np.asarray(confusion_matrix(said.y_true, said.y_pred, labels=counts), dtype=np.int64)
     ranked = ranking(said.y_true, said.probabilities)
-    headline = {"accuracy": proportion(said.right)} | _resampled(said, matrix, ranked, seed)
+    headline = {"accuracy": proportion(said.right, said.grouped)} | _resampled(said, matrix, ranked, seed)
     headline["weighted_recall"] = headline["accuracy"]  # the same number, so the same interval
     if top_k < len(names):
-        headline[f"top_{top_k}_accuracy"] = proportion(_rank_of_truth(said.y_true, said.logits) < top_k)
+        within = _rank_of_truth(said.y_true, said.logits) < top_k
+        headline[f"top_{top_k}_accuracy"] = proportion(within, said.grouped)
     headline |= _baselines(said) | _accepted(said)
     return Evaluation(headline, _per_class(said, names, ranked), _confusion_table(matrix, names))
 
 
 def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int) -> dict[str, Metric]:
-    """The numbers whose intervals are found by resampling the images."""
+    """The numbers whose intervals are found by resampling the images, or their groups."""
+    groups = said.grouped
+    if groups is not None and not groups.max():  # one group says nothing of others
+        found = _resampled(replace(said, groups=()), matrix, ranked, seed)
+        return {name: replace(one, low=None, high=None) for name, one in found.items()}
     n, losses, scores = len(said), said.losses, _brier(said)
     terms = np.stack([losses, scores, ranked.auc_terms, ranked.precision_terms], axis=1)
     gaps = bin_gaps(said.confidence, said.right)
     counter, drawn, deviation, errors = averages.Counter(said.y_true, said.y_pred, len(matrix)), [], [], []
-    for weights in draws(n, seed):
+    for weights in draws(n, seed, groups):
         drawn.append(counter.counts(weights))
-        deviation.append(deviations(terms, weights))
-        errors.append(np.abs(weights @ gaps).sum(axis=1) / n)
+        deviation.append(deviations(terms, weights, groups))
+        errors.append(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
     spread = averages.averages(averages.Counts.joined(drawn))
-    fewest = int(min(count for count in matrix.sum(axis=1) if count))
+    fewest, stretch = _fewest(said), wider(groups)
     found = {
-        name: bounded(float(value[0]), _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0))
+        name: bounded(
+            float(value[0]), stretch * _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0)
+        )
         for name, value in averages.averages(averages.Counts.of(matrix)).items()
     }
-    moved = moves(terms, np.concatenate(deviation))
+    moved = moves(terms, np.concatenate(deviation), groups)
     found["log_loss"], found["brier"] = mean(losses.mean(), moved[0], n), mean(scores.mean(), moved[1], n)
     if not np.isnan(auc := ranked.mean(ranked.auc)):
         found["roc_auc"] = bounded(auc, moved[2], n, fewest)
         precision = ranked.mean(ranked.average_precision)
         found["average_precision"] = bounded(precision, moved[3], n, fewest)
     ece = expected_calibration_error(said.confidence, said.right)
-    low, high = ece + _about_mean(np.concatenate(errors))
+    low, high = ece + stretch * _about_mean(np.concatenate(errors))
     return found | {"ece": metric(ece, max(low, 0.0), high, n)}
+
+
+def _fewest(said: Predictions) -> int:
+    """Images of the smallest class that has any; where images come in groups, groups that have one."""
+    groups = np.arange(len(said)) if said.grouped is None else said.grouped
+    pairs = np.unique(np.stack([said.y_true, groups]), axis=1)
+    return int(np.unique(pairs[0], return_counts=True)[1].min())
 
 
 def _about_mean(drawn: np.ndarray) -> np.ndarray:
@@ -176,12 +189,12 @@ def _brier(said: Predictions) -> np.ndarray:
 
 
 def _baselines(said: Predictions) -> dict[str, Metric]:
-    n = len(said)
-    found = {"majority_accuracy": share(int(np.bincount(said.y_true).max()), n)}
+    commonest = said.y_true == np.bincount(said.y_true).argmax()
+    found = {"majority_accuracy": proportion(commonest, said.grouped)}
     if said.around and all(said.around.label):
         truth = [said.class_names[i] for i in said.y_true]
         same = [one == other for one, other in zip(truth, said.around.label, strict=True)]
-        found["nearest_accuracy"] = proportion(np.array(same))
+        found["nearest_accuracy"] = proportion(np.array(same), said.grouped)
     return found
 
 
@@ -189,8 +202,8 @@ def _accepted(said: Predictions) -> dict[str, Metric]:
     accepted = said.decisions == "accept"
     if accepted.all() and said.rule.confidence == 0 and said.rule.distance is None:
         return {}
-    found = {"coverage": proportion(accepted)}
-    return found | ({"accepted_accuracy": proportion(said.right[accepted])} if accepted.any() else {})
+    found = {"coverage": proportion(accepted, said.grouped)}
+    return found | ({"accepted_accuracy": _share(said, accepted)} if accepted.any() else {})
 
 
 def _per_class(said: Predictions, names: tuple[str, ...], ranked: Ranking) -> pd.DataFrame:
@@ -200,22 +213,28 @@ def _per_class(said: Predictions, names: tuple[str, ...], ranked: Ranking) -> pd
     precision, recall, f1, n = precision_recall_fscore_support(
         said.y_true, said.y_pred, labels=classes, zero_division=0.0
     )
-    hits = np.bincount(said.y_true[said.right], minlength=len(names))
     predicted = np.bincount(said.y_pred, minlength=len(names))
     columns = {"class": names, "n": n, "predicted": predicted}
-    columns |= {"precision": precision, **_ends("precision", hits, predicted)}
-    columns |= {"recall": recall, **_ends("recall", hits, n)}
+    columns |= {"precision": precision, **_ends("precision", said, said.y_pred)}
+    columns |= {"recall": recall, **_ends("recall", said, said.y_true)}
     areas = {"roc_auc": ranked.auc, "average_precision": ranked.average_precision}
     return pd.DataFrame(columns | {"f1": f1} | areas)
 
 
-def _ends(name: str, hits: np.ndarray, counts: np.ndarray) -> dict[str, list[float]]:
-    """Intervals of shares of `counts`; NaN where there are fewer than `FEW`."""
-    found = [share(int(k), int(n)) if n >= FEW else None for k, n in zip(hits, counts, strict=True)]
+def _ends(name: str, said: Predictions, y: np.ndarray) -> dict[str, list[float]]:
+    """Intervals of the share that is right of each class in `y`; NaN where there are too few images."""
+    order = np.argsort(y, kind="stable")
+    parts = np.split(order, np.searchsorted(y[order], range(1, len(said.class_names))))
+    found = [_share(said, rows) if len(rows) else None for rows in parts]
     nan = float("nan")
     lows = [nan if one is None or one.low is None else one.low for one in found]
     highs = [nan if one is None or one.high is None else one.high for one in found]
     return {f"{name}_low": lows, f"{name}_high": highs}
+
+
+def _share(said: Predictions, rows: np.ndarray) -> Metric:
+    """Of some rows, the share that is right."""
+    return proportion(said.right[rows], None if said.grouped is None else said.grouped[rows])
 
 
 def _rank_of_truth(y_true: np.ndarray, logits: np.ndarray) -> np.ndarray:

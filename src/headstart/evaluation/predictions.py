@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import InputError, sentence
+from headstart.evaluation.grouped import numbered
 from headstart.inference.decision import ALWAYS, Rule
 from headstart.inference.softmax import softmax
 from headstart.rundir import atomic_file, to_json
@@ -55,6 +56,7 @@ class Predictions:
         temperature: what the logits are divided by before the softmax.
         rule: by which an answer is given.
         around: where the images lie among the training images; None where that is not known.
+        groups: N names of the groups that the images come in, "" for one of its own; empty for none.
 
     Raises:
         ValueError: the shapes disagree, a logit isn't finite or an index is out of range.
@@ -67,6 +69,7 @@ class Predictions:
     temperature: float = 1.0
     rule: Rule = ALWAYS
     around: Surroundings | None = None
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, c = len(self.paths), len(self.class_names)
@@ -79,6 +82,8 @@ class Predictions:
             raise ValueError(f"a label is not in 0 to {c - 1}")
         if self.around and self.around.distance.shape != (n,):
             raise ValueError(f"{n} paths, but {len(self.around.distance)} distances")
+        if len(self.groups) not in (0, n):
+            raise ValueError(f"{n} paths, but {len(self.groups)} groups")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -92,6 +97,11 @@ class Predictions:
     def y_pred(self) -> np.ndarray:
         """(N,) int64 index of the answer: the most probable class unless the rule has costs."""
         return self.rule.answers(self.probabilities)
+
+    @cached_property
+    def grouped(self) -> np.ndarray | None:
+        """(N,) numbers of the groups from 0 on; None where each image is its own."""
+        return numbered(self.groups) if self.groups else None
 
     @property
     def confidence(self) -> np.ndarray:
@@ -125,6 +135,7 @@ class Predictions:
             y_true=self.y_true[order],
             logits=self.logits[order],
             around=self.around and self.around.take(order),
+            groups=tuple(self.groups[i] for i in order) if self.groups else (),
         )
 
     def save(self, path: Path) -> None:
@@ -148,7 +159,8 @@ def load(path: Path) -> Predictions:
         logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, len(class_names))
         paths = tuple(table["path"].to_pylist())
         temperature, rule = float(extra["temperature"]), _rule(extra.get("rule", {}))
-        return Predictions(paths, y_true, logits, class_names, temperature, rule, _around(table))
+        groups = tuple(table["group"].to_pylist()) if "group" in table.column_names else ()
+        return Predictions(paths, y_true, logits, class_names, temperature, rule, _around(table), groups)
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(
             sentence(
@@ -163,8 +175,8 @@ def load(path: Path) -> Predictions:
 def _read(path: Path) -> list[str]:
     """The columns from which the others follow."""
     there = pq.read_schema(path).names
-    around = ("distance", "nearest", "nearest_label", "similarity")
-    return ["path", "label", "logits", *(name for name in around if name in there)]
+    maybe = ("distance", "nearest", "nearest_label", "similarity", "group")
+    return ["path", "label", "logits", *(name for name in maybe if name in there)]
 
 
 def _rule(values: dict[str, Any]) -> Rule:
@@ -199,6 +211,8 @@ def _table(predictions: Predictions) -> pa.Table:
             "nearest_label": pa.array(around.label, pa.string()),
             "similarity": pa.array(around.similarity),
         }
+    if predictions.groups:
+        columns["group"] = pa.array(predictions.groups, pa.string())
     extra = {"class_names": names, "temperature": predictions.temperature, "rule": asdict(predictions.rule)}
     return pa.table(columns).replace_schema_metadata({b"headstart": to_json(extra).encode()})
 

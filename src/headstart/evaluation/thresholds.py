@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.config import mistake
 from headstart.errors import InputError, sentence
+from headstart.evaluation.grouped import effective, renumbered
 from headstart.inference.decision import Cost
 
 DOUBT = 0.05
@@ -25,7 +26,9 @@ class Promise(NamedTuple):
     error: float
 
 
-def promised(confidence: np.ndarray, right: np.ndarray, error: float) -> Promise:
+def promised(
+    confidence: np.ndarray, right: np.ndarray, error: float, groups: np.ndarray | None = None
+) -> Promise:
     """The lowest threshold on the confidence that keeps the error among accepted answers.
 
     For the surest quarter of the images (or as many as could show it), then 5 % more at each step, it is
@@ -39,6 +42,7 @@ def promised(confidence: np.ndarray, right: np.ndarray, error: float) -> Promise
         confidence: (N,) of the answers.
         right: (N,) whether they are.
         error: the share that may be wrong, in (0, 1).
+        groups: (N,) numbers of the groups that images come in: they count as many as would tell as much.
     """
     order = np.argsort(-confidence, kind="stable")
     surest, wrong = confidence[order], np.cumsum(~right[order])
@@ -46,17 +50,25 @@ def promised(confidence: np.ndarray, right: np.ndarray, error: float) -> Promise
     fewest = math.ceil(math.log(DOUBT) / math.log1p(-error))
     sizes = np.maximum(len(order) * SHARES, fewest if fewest <= len(order) else 1)
     tried = ends[np.minimum(np.searchsorted(ends + 1, sizes), len(ends) - 1)]
-    bounds = _upper(wrong[tried], tried + 1)
+    errors, n = wrong[tried].astype(np.float64), tried + 1.0
+    if groups is not None:
+        told = np.array([_told(~right[order[: end + 1]], groups[order[: end + 1]]) for end in tried])
+        errors, n = errors / n * told, told
+    bounds = _upper(errors, n)
     passed = int((np.cumsum(bounds > error) == 0).sum())
     place = max(passed - 1, 0)
     return Promise(float(surest[tried[place]]), error if passed else float(bounds[0]))
+
+
+def _told(wrong: np.ndarray, groups: np.ndarray) -> float:
+    return effective(wrong, renumbered(groups))
 
 
 def _upper(wrong: np.ndarray, n: np.ndarray) -> np.ndarray:
     """The upper end of Clopper and Pearson's one-sided interval (1934) of `wrong` among `n`."""
     from scipy.stats import beta
 
-    return np.where(wrong == n, 1.0, beta.ppf(1 - DOUBT, wrong + 1, np.maximum(n - wrong, 1)))
+    return np.where(wrong == n, 1.0, beta.ppf(1 - DOUBT, wrong + 1, np.maximum(n - wrong, 1e-9)))
 
 
 def costs(texts: tuple[str, ...], class_names: tuple[str, ...]) -> tuple[Cost, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from headstart.config import DataConfig
 from headstart.data.check import DataCheck
 from headstart.report import data_figures, figures
 from headstart.report import data_numbers as numbers
@@ -146,7 +145,7 @@ def _cut_table(classes: int) -> str:
 
 def sizes(check: DataCheck) -> Section:
     """Sizes and aspect ratios."""
-    table, title, target = numbers.sizes(check.manifest), "Sizes", DataConfig.image_size
+    table, title, target = numbers.sizes(check.manifest), "Sizes", check.image_size
     if table.empty:
         return Section("sizes", title, "No size is known.")
     small = int(table["n"][table[["width", "height"]].max(axis=1) < target].sum())
@@ -154,8 +153,8 @@ def sizes(check: DataCheck) -> Section:
     if small:
         verb = "is" if small == 1 else "are"
         caption += (
-            f" {many(small, 'image')} {verb} smaller than the {target} pixels that the network sees by "
-            "default, and will be enlarged: that adds no detail."
+            f" {many(small, 'image')} {verb} smaller than the {target} pixels that the network sees, and "
+            "will be enlarged: that adds no detail."
         )
     drawings = []
     if len(table) > 1:

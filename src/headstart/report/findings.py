@@ -13,8 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from headstart.evaluation.calibration import expected_by_chance
-from headstart.evaluation.intervals import FEW, proportion
+from headstart.evaluation.comparison import SIGNIFICANT, paired
+from headstart.evaluation.intervals import FEW, proportion, wilson
+from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.saliency import border_share
+from headstart.inference.reference import LIMIT
 from headstart.report.files import RunFiles
 from headstart.report.wording import many, percent, plain, quoted
 
@@ -55,8 +58,11 @@ def few_images(files: RunFiles) -> Finding:
             "is an interval. "
             "Collect more, or give --test a larger share.",
         )  # fmt: skip
-    width = accuracy.high - accuracy.low
-    said = f"{many(accuracy.n, 'image')} settle the accuracy to {100 * width:.1f} points (95 % interval)"
+    width, groups = accuracy.high - accuracy.low, files.predictions.grouped
+    within = "" if groups is None else f" in {many(int(groups.max()) + 1, 'group')}"
+    said = (
+        f"{many(accuracy.n, 'image')}{within} settle the accuracy to {100 * width:.1f} points (95 % interval)"
+    )
     if width > WIDE:
         return _attention(
             "HS001", "Few test images", f"{said}. A better and a worse model would look alike: collect more."
@@ -98,13 +104,23 @@ def beats_nearest(files: RunFiles) -> Finding:
     if accuracy.low is None:
         return _not_applicable("HS003", title, "there are too few images to say.")
     said = f"{percent(accuracy.value)} beside {percent(nearest.value)} by the class of the most similar one"
-    if accuracy.value <= nearest.value:
-        return _attention(
-            "HS003", "No better than the nearest training image",
-            f"The accuracy is {said}: training has added nothing, so look at the labels and at "
-            "--strategy finetune.",
-        )  # fmt: skip
-    return Finding("HS003", title, "fine", f"The accuracy is {said}.")
+    if accuracy.value > nearest.value and _chance_beside_nearest(files.predictions) < SIGNIFICANT:
+        return Finding("HS003", title, "fine", f"The accuracy is {said}.")
+    shown = (
+        "is all that these images show" if accuracy.value > nearest.value else "means that nothing was added"
+    )
+    return _attention(
+        "HS003", "No better than the nearest training image",
+        f"The accuracy is {said}, which {shown}: look at the labels and at --strategy finetune.",
+    )  # fmt: skip
+
+
+def _chance_beside_nearest(said: Predictions) -> float:
+    """Of so large a difference, were the model and the most similar training image equally good."""
+    assert said.around is not None
+    truth = [said.class_names[i] for i in said.y_true]
+    nearest = np.array([one == other for one, other in zip(truth, said.around.label, strict=True)])
+    return paired(nearest, said.right, said.grouped)
 
 
 def overfitting(files: RunFiles) -> Finding:
@@ -143,10 +159,12 @@ def leak(files: RunFiles) -> Finding:
             f"{many(len(same), 'test image')} look the same to the network as a training image, such as "
             f"{quoted(files.predictions.paths[i])} and {quoted(around.nearest[i])}: the accuracy flatters.",
         )  # fmt: skip
+    train = 0 if files.manifest is None else int(files.manifest.counts()["train"].sum())
+    some = f"; {LIMIT:,} of the {train:,} are known to the model" if train > LIMIT else ""
     return Finding(
         "HS005", title, "fine",
         "No test image looks the same to the network as a training image (the most alike: "
-        f"{around.similarity.max():.4f}).",
+        f"{around.similarity.max():.4f}{some}).",
     )  # fmt: skip
 
 
@@ -180,6 +198,12 @@ def calibration(files: RunFiles) -> Finding:
     said, ece = files.predictions, files.evaluation.headline["ece"]
     if ece.low is None:
         return _not_applicable("HS007", "Honest probabilities", "there are too few images to say.")
+    if said.grouped is not None:
+        return _not_applicable(
+            "HS007",
+            "Honest probabilities",
+            "the images come in groups, of which chance makes more than of single ones.",
+        )
     mean, highest = expected_by_chance(said.confidence)
     gap = float(said.confidence.mean() - said.right.mean())
     words = (
@@ -247,7 +271,7 @@ def unfamiliar(files: RunFiles) -> Finding:
     title, rule = "Like the training images", files.predictions.rule
     if rule.distance is None or files.predictions.around is None:
         return _not_applicable("HS010", title, "this bundle knows no limit of the distance.")
-    found = proportion(files.predictions.decisions == "unfamiliar")
+    found = proportion(files.predictions.decisions == "unfamiliar", files.predictions.grouped)
     said = (
         f"{percent(found.value)} of {many(found.n, 'image')} are farther from the training images "
         "than 99 % of the validation images are"
@@ -274,7 +298,13 @@ def odd_labels(files: RunFiles) -> Finding:
         return _attention(
             "HS011", "Labels to look at",
             f"{many(count, 'image')} got an answer of at least {percent(SURE)} against the label{near}: "
-            "they come first among the mistakes.",
+            "they are among the first of the mistakes.",
+        )  # fmt: skip
+    if count := int(sure.sum()):
+        return Finding(
+            "HS011", title, "fine",
+            f"{many(count, 'answer')} of at least {percent(SURE)} against the label, but the most similar "
+            "training image is not on the model's side.",
         )  # fmt: skip
     return Finding("HS011", title, "fine", f"No answer of at least {percent(SURE)} contradicts its label.")
 
@@ -283,7 +313,7 @@ def flattering(files: RunFiles) -> Finding:
     """HS012: whether validation, on which things were chosen, looked better than the test does."""
     title, row = "Validation and test agree", _chosen_row(files)
     accuracy = files.evaluation.headline["accuracy"]
-    if row is None or files.split != "test" or accuracy.high is None:
+    if row is None or files.split != "test" or accuracy.high is None or files.manifest is None:
         return _not_applicable("HS012", title, "there is no validation accuracy to compare with.")
     if files.predictions.rule.costs:
         return _not_applicable("HS012", title, COSTLY)
@@ -291,10 +321,12 @@ def flattering(files: RunFiles) -> Finding:
     said = (
         f"{percent(val)} of the validation images are right and {percent(accuracy.value)} of the test images"
     )
-    if val > accuracy.high:
+    images = max(int(files.manifest.counts()["val"].sum()), 1)
+    wide = np.hypot(val - wilson(val * images, images)[0], accuracy.high - accuracy.value)
+    if val - accuracy.value > wide:
         return _attention(
             "HS012", "Validation flattered",
-            f"{said}, whose interval ends at {percent(accuracy.high)}: trust the test.",
+            f"{said}; by chance alone they would hardly be {100 * wide:.1f} points apart: trust the test.",
         )  # fmt: skip
     return Finding("HS012", title, "fine", f"{said}.")
 

@@ -22,7 +22,7 @@ def card(files: RunFiles) -> Section:
         "Not for": "other kinds of images (they should come out as unfamiliar), several objects "
         "at once, or decisions "
         "that nobody looks at",
-        "Trained on": f"{many(int(data['images']), 'image')} from {data['data']}" if data else "",
+        "Trained on": _taught(files) if data else "",
         "Network": _network(model, training),
         "Accuracy": _measured(files.evaluation.headline["accuracy"]),
         "Known weakness": _weakness(files),
@@ -34,6 +34,14 @@ def card(files: RunFiles) -> Section:
         "Model card", ("", ""), tuple((k, v) for k, v in rows.items() if v), text_columns=2, full=True
     )
     return Section("card", "Model card", "What to know before using this model.", tables=(table,))
+
+
+def _taught(files: RunFiles) -> str:
+    if files.manifest is None:
+        return str(files.info["dataset"]["data"])
+    train, val = files.manifest.counts()[["train", "val"]].sum()
+    chosen = f"chosen by {val:,} others"
+    return f"{many(int(train), 'image')} from {files.info['dataset']['data']}, {chosen}"
 
 
 def _network(model: dict[str, str], training: dict[str, str]) -> str:

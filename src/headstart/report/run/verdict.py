@@ -31,6 +31,9 @@ def verdict(files: RunFiles) -> Verdict:
         comparison = "the whole interval lies above that"
     else:
         comparison = "the interval reaches down to that, so these images do not show that the model is better"
+    if files.predictions.grouped is not None:
+        count = int(files.predictions.grouped.max()) + 1
+        caution += f" They come in {count:,} groups, by which the interval is reckoned."
     subject = "image is" if accuracy.n == 1 else "images are"
     return Verdict(
         value=percent(accuracy.value),

@@ -1,0 +1,196 @@
+"""What evaluating, comparing and explaining a trained model must not do: mislead, or destroy anything."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests import models
+from tests.cli.test_model_cli import headstart
+
+import headstart as hs
+from headstart import stages
+from headstart.config import EvalConfig
+from headstart.data import manifest as manifests
+from headstart.errors import InputError
+from headstart.evaluation import predictions
+from headstart.inference import bundle
+from headstart.report import overlay
+from headstart.rundir import RunDir
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    for name in ("cat", "dog"):
+        for i, file in enumerate(models.pictures(root / name, 30)):
+            file.write_bytes(models.picture(1000 * (name == "dog") + i, 60, 50 if name == "cat" else 30))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(pets, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "pets"
+    return hs.train(pets, out, backbone="vgg-tiny", image_size=64, engine="ncnn").root
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy that a test may change."""
+    return RunDir(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_an_image_is_not_replaced_by_the_picture_of_it(trained, pets, tmp_path):
+    own, other = tmp_path / "own.png", tmp_path / "new.png"
+    shutil.copy(next((pets / "cat").iterdir()), own)
+    other.write_text("mine")
+    before = own.read_bytes()
+    shutil.copy(own, tmp_path / "new.jpg")
+
+    for source in ("own.png", "new.jpg"):
+        done = headstart("explain", trained, source, "--out", ".", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "would replace a file" in done.stderr
+    assert (own.read_bytes(), other.read_text()) == (before, "mine")
+
+    for _ in range(2):  # its own pictures it replaces
+        assert headstart("explain", trained, "own.png", "--out", "why", cwd=tmp_path).returncode == 0
+    with pytest.raises(InputError, match="would replace"):
+        overlay.places([tmp_path / "why" / "own.png"], tmp_path / "why")
+
+
+def test_too_many_neighbours_are_refused(trained, pets):
+    with pytest.raises(InputError, match="1 to 50"):
+        hs.explain(trained, [next((pets / "cat").iterdir())], neighbours=51)
+
+
+def test_images_of_the_training_are_left_out(run, pets):
+    """The folder that it was trained on: its test part is evaluated, and the ledger names the rest."""
+    found = hs.evaluate(run, pets)
+
+    table = pd.read_parquet(run.manifest)
+    folder = run.evaluation(pets.name)
+    assert found.headline["accuracy"].n == (table["split"] == "test").sum()
+    ledger = pd.read_csv(folder / "data_report.csv").query("check == 'trained-on'")
+    assert sorted(ledger["path"]) == sorted(table.loc[table["split"] != "test", "path"])
+
+    taught = pets.parent / "taught"
+    for path in table.loc[table["split"] == "train", "path"]:
+        (taught / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pets / path, taught / path)
+    with pytest.raises(InputError, match="trained or chosen on all of these"):
+        hs.evaluate(run, taught)
+
+
+def test_other_data_of_the_same_name_is_not_mixed_up(run, tmp_path):
+    for place, start in (("here", 0), ("there", 5000)):
+        for name in ("cat", "dog"):
+            for i, file in enumerate(models.pictures(tmp_path / place / "new" / name, 3)):
+                file.write_bytes(models.picture(start + 100 * (name == "dog") + i, 60, 40))
+
+    hs.evaluate(run, tmp_path / "here" / "new")
+    shutil.move(tmp_path / "here", tmp_path / "moved")
+    hs.evaluate(run, tmp_path / "moved" / "new")  # the same images at another place
+
+    with pytest.raises(InputError, match="Other images were evaluated by this name"):
+        hs.evaluate(run, tmp_path / "there" / "new")
+
+
+def test_an_interrupted_evaluation_leaves_no_answers_for_other_images(run, tmp_path, monkeypatch):
+    for name in ("cat", "dog"):
+        for i, file in enumerate(models.pictures(tmp_path / "new" / name, 3)):
+            file.write_bytes(models.picture(7000 + 100 * (name == "dog") + i, 60, 40))
+    hs.evaluate(run, tmp_path / "new")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "assess", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hs.evaluate(run, tmp_path / "new")
+    assert not (run.evaluation("new") / "predictions.parquet").exists()
+
+
+def test_costs_and_a_threshold_take_each_other_s_place(run):
+    for options in ({"cost": ("cat:dog=3",)}, {"max_error": 0.2}, {"cost": ("dog:cat=2",)}):
+        hs.evaluate(run, **options)
+        settled = json.loads(run.run_json.read_text())["evaluation"]
+        assert [name for name in ("cost", "max_error") if settled[name]] == list(options)
+    with pytest.raises(InputError, match="no such option"):
+        hs.evaluate(run, image_size=300)
+
+
+def test_report_and_numbers_never_belong_to_the_rule_before(run):
+    """Killed after the model has its new rule: no page speaks of the old one, and the numbers are the new."""
+    stages.redecide(run, EvalConfig(cost=("cat:dog=1000",)))
+
+    rule = bundle.load(run.model).spec.rule
+    assert rule.costs == ((0, 1, 1000.0),)
+    assert predictions.load(run.evaluation("test") / "predictions.parquet").rule == rule
+    assert not run.report.exists()
+
+
+def test_only_images_that_are_compared_must_be_the_same(run, tmp_path):
+    other = RunDir(shutil.copytree(run.root, tmp_path / "other"))
+    changed = manifests.load(other.manifest)
+    table = changed.table
+
+    def with_other(split: str) -> manifests.Manifest:
+        hashes = table["sha256"].where(table["split"] != split, "0" * 64)
+        return replace(changed, table=table.assign(sha256=hashes))
+
+    with_other("train").save(other.manifest)
+    assert hs.compare([run, other])[0].outcome == "can't say"
+    with_other("test").save(other.manifest)
+    with pytest.raises(InputError, match="Images have changed"):
+        hs.compare([run, other])
+
+
+def test_answers_do_not_go_into_a_folder(trained, pets, tmp_path):
+    for out in (".", tmp_path):
+        done = headstart("predict", trained, pets, "--out", out)
+        assert (done.returncode, "--out is a folder" in done.stderr) == (2, True)
+
+
+def test_hidden_folders_are_passed_over_as_in_training(trained, pets, tmp_path):
+    for place in ("", ".thumbnails", "@eaDir", "deep"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        shutil.copy(next((pets / "cat").iterdir()), tmp_path / place / "a.png")
+    done = headstart("predict", trained, tmp_path, "--format", "json")
+    assert [row["path"] for row in json.loads(done.stdout)] == [f"{tmp_path}/a.png", f"{tmp_path}/deep/a.png"]
+
+
+def test_the_card_counts_what_was_trained_on(trained):
+    counts = manifests.load(RunDir(trained).manifest).counts()[["train", "val"]].sum()
+    page = (trained / "report.html").read_text()
+    assert f"{counts['train']} images from" in page
+    assert f"chosen by {counts['val']} others" in page
+
+
+def test_the_guide_names_every_field(trained):
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    test = RunDir(trained).evaluation("test")
+    fields = {*json.loads((test / "metrics.json").read_text()), *pd.read_csv(test / "per_class.csv").columns}
+    fields |= {
+        *pd.read_parquet(test / "predictions.parquet").columns,
+        *pd.read_csv(trained / "history.csv").columns,
+    }
+    assert {name for name in fields if f"`{name}`" not in guide} == set()
+
+
+def test_groups_are_in_the_predictions_and_on_the_page(tmp_path):
+    rows = []
+    for i, file in enumerate(models.pictures(tmp_path / "data", 160)):
+        file.write_bytes(models.picture(i, 60, 50 if i % 2 else 30))
+        rows.append({"path": file.name, "label": "cat" if i % 2 else "dog", "group": f"p{i // 4}"})
+    pd.DataFrame(rows).to_csv(tmp_path / "data" / "table.csv", index=False)
+    run = hs.train(
+        tmp_path / "data" / "table.csv", tmp_path / "run", backbone="vgg-tiny", image_size=64, engine="ncnn"
+    )
+
+    said = predictions.load(run.evaluation("test") / "predictions.parquet")
+    assert set(np.bincount(said.grouped)) == {4}
+    assert f"They come in {len(said) // 4} groups" in run.report.read_text()
