@@ -77,10 +77,10 @@ def test_what_is_queued_is_taken_at_once_up_to_the_batch(predictor):
 
 @pytest.mark.parametrize(
     ("lanes", "waiting", "asked"),
-    [(1, 3, [1] * 4), (1, ROUND, [1, ROUND]), (2, 3, [1] * 4), (2, 5, [1, 2, 2, 1]), (2, ROUND, [1, ROUND])],
+    [(1, 3, [1] * 4), (1, ROUND, [1, ROUND]), (2, 7, [1] * 8), (2, ROUND, [1, ROUND]), (9, ROUND, [1] * 9)],
 )
 def test_where_many_wait_they_are_computed_in_one_turn(predictor, lanes, waiting, asked, monkeypatch):
-    """And one by one, or lane by lane, where few do, so that nobody waits for another's answer."""
+    """And one by one where few do, so that nobody waits for another's answer."""
     gate = threading.Event()
     slow = Slow(predictor, gate, lanes=lanes)
     service = Service(slow, room=40, deadline=10)

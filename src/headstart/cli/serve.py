@@ -48,7 +48,7 @@ def serve(
             be repeated.
         rate: Requests that one client may send a minute, 0 for any number; by itself 600, and any number
             where only this machine can ask.
-        max_mb: Largest request in megabytes.
+        max_mb: Largest request in megabytes, up to 500.
         deadline: Seconds after which a request is given up.
         history: File (SQLite) or URL of a database where answers are noted; `none` for nowhere. By itself
             served.sqlite3 in the run.

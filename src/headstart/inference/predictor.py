@@ -127,7 +127,8 @@ class Predictor:
     def stream(self, sources: Iterable[Source]) -> Iterator[Prediction]:
         """As `predict`, in bounded memory for any number of sources; images are read ahead on threads."""
         decoded = ahead(lambda source: (source, self._try(source)), sources)
-        while block := list(islice(decoded, max(1, self.engine.lanes, self._group))):
+        block_size = self._group if self.engine.lanes == 1 else 4 * self.engine.lanes
+        while block := list(islice(decoded, block_size)):
             squares = [square for _, square in block if isinstance(square, np.ndarray)]
             answers = iter(self.answers(squares))
             for source, square in block:

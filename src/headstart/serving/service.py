@@ -2,7 +2,7 @@
 
 A network that keeps all cores busy gains nothing by waiting for company: what is queued is taken at once, as
 many images as the engine's batch holds, or a few more. They are decoded on all cores while the engine rests,
-and then each is computed on all cores; or where several wait and the engine has lanes, each on a core of its
+and then each is computed on all cores; or where many wait and the engine has lanes, each on a core of its
 own, which other threads hold up less. Large pictures are decoded on the threads of their requests, so that
 none holds others up. Whatever waited longer than its deadline is not computed any more.
 """
@@ -222,10 +222,7 @@ class Service:
 
     def _together(self, waiting: int) -> int:
         """How many of them to answer at once: few where few wait, many where few turns let others run."""
-        if waiting >= ROUND:
-            return waiting
-        lanes = self.predictor.engine.lanes
-        return max(self.batch, lanes if waiting >= 2 * lanes else 1)
+        return waiting if waiting >= max(ROUND, self.predictor.engine.lanes) else self.batch
 
     def _square(self, image: Picture | None) -> np.ndarray | Exception:
         """An error is that of its picture alone."""
