@@ -33,7 +33,7 @@ def world(groups: int, rng: np.random.Generator) -> Predictions:
     [(200, 0.895, 0.995), pytest.param(1000, 0.92, 0.98, marks=pytest.mark.faults)],
 )
 def test_intervals_of_groups_hold_the_truth_where_those_of_images_do_not(trials, least, most, monkeypatch):
-    """92 to 98 % of 1,000 trials of 40 groups; counting their 520 images as independent, hardly half."""
+    """92 to 98 % of 1,000 trials of 40 groups; taking their 520 images as independent, little over half."""
     rng = np.random.default_rng(1)
     truth = metrics.evaluate(world(8000, rng))
     monkeypatch.setattr(intervals, "RESAMPLES", 300)
