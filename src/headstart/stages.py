@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -356,7 +356,7 @@ def _unseen(found: Manifest, ledger: pd.DataFrame, run: RunDir) -> tuple[Manifes
     reason = "The model was trained or chosen on it, so it says nothing about new images."
     rows = [ledgers.row(path, "trained-on", reason, "left out") for path in found.table.loc[taught, "path"]]
     kept = replace(found, table=found.table[~taught].reset_index(drop=True))
-    before = [{str(name): value for name, value in row.items()} for row in ledger.to_dict("records")]
+    before = cast(list[ledgers.Row], ledger.to_dict("records"))
     return kept, ledgers.table([*before, *rows])
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +26,7 @@ from headstart.rundir import RunDir
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for name in ("cat", "dog"):
-        for i, file in enumerate(models.pictures(root / name, 30)):
-            file.write_bytes(models.picture(1000 * (name == "dog") + i, 60, 50 if name == "cat" else 30))
-    return root
+    return models.pets(tmp_path_factory.mktemp("data"), 30)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +159,16 @@ def test_hidden_folders_are_passed_over_as_in_training(trained, pets, tmp_path):
         shutil.copy(next((pets / "cat").iterdir()), tmp_path / place / "a.png")
     done = headstart("predict", trained, tmp_path, "--format", "json")
     assert [row["path"] for row in json.loads(done.stdout)] == [f"{tmp_path}/a.png", f"{tmp_path}/deep/a.png"]
+
+
+def test_a_folder_is_looked_through_without_pandas(pets):
+    """Which takes half a second to import."""
+    code = (
+        "import sys; from pathlib import Path; from headstart.cli.listing import Listing;"
+        f" print(Listing.of([Path({str(pets)!r})]).count, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["60", "False"]
 
 
 def test_the_card_counts_what_was_trained_on(trained):

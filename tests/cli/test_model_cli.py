@@ -28,11 +28,7 @@ def headstart(*arguments, **options):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for name in ("cat", "dog"):
-        for i, file in enumerate(models.pictures(root / name, 24)):
-            file.write_bytes(models.picture(1000 * (name == "dog") + i, 60, 50 if name == "cat" else 30))
-    return root
+    return models.pets(tmp_path_factory.mktemp("data"), 24)
 
 
 @pytest.fixture(scope="module")

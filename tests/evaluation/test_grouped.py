@@ -127,6 +127,14 @@ def test_one_group_does_not_make_a_model_better():
     assert found.differences["accuracy"].low <= 0
 
 
+def test_one_group_alone_has_no_interval_of_a_difference():
+    y = np.arange(40) % 2
+    one, other = (replace(said(right, y), groups=("p",) * 40) for right in (y > 0, y >= 0))
+    (found,) = compare(one, [other])
+    gain = found.differences["accuracy"]
+    assert (found.outcome, gain.value, gain.low, gain.high) == ("can't say", 0.5, -np.inf, np.inf)
+
+
 def said(right: np.ndarray, y: np.ndarray) -> Predictions:
     logits = np.zeros((len(y), 2), np.float32)
     logits[np.arange(len(y)), np.where(right, y, 1 - y)] = 2.0

@@ -45,6 +45,9 @@ def test_what_a_url_says_counts(query, expected):
 @pytest.mark.parametrize(
     "url",
     [
+        "sqlite:////no/such/folder/x.sqlite3",
+        "nothing://x",
+        "://",
         "postgresql+nothing://me:secret@localhost/x",
         "postgresql+nothing://localhost/x?password=secret",
         "postgresql+psycopg://me@127.0.0.1:1/x?password=secret",
@@ -52,7 +55,7 @@ def test_what_a_url_says_counts(query, expected):
         "postgresql+psycopg://me:a@b:secret@127.0.0.1/x",
     ],
 )
-def test_no_password_is_shown(url):
+def test_why_it_cannot_be_opened_is_one_line_without_a_password(url):
     with pytest.raises(InputError, match=r"^The history cannot be opened: .* Change --history\.$") as told:
         History(url)
 

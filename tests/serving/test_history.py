@@ -167,22 +167,6 @@ def test_reading_goes_on_while_another_writes(history, place):
     other.close()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "sqlite:////no/such/folder/x.sqlite3",
-        "nothing://x",
-        "postgresql+nothing://u:secret@localhost/x",
-        "://",
-    ],
-)
-def test_a_history_that_cannot_be_opened_is_told_in_one_line(url):
-    with pytest.raises(InputError, match=r"^The history cannot be opened: .* Change --history\.$") as told:
-        History(url)
-    assert "\n" not in str(told.value)
-    assert "secret" not in str(told.value)
-
-
 def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     (tmp_path / "x").write_text("my notes, which are long enough to be taken for the head of a database" * 20)
     before = (tmp_path / "x").read_bytes()

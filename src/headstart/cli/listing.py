@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.data.names import of_a_system
 from headstart.errors import InputError, printable, sentence
 
 
@@ -70,13 +71,11 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Holds the names of one folder at a time; links to folders are not followed."""
-    from headstart.data.sources.folder import SYSTEM_NAMES
-
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder in found:
         path = folder / name
-        if name.startswith(".") or name.lower() in SYSTEM_NAMES:  # as training passes them over
+        if of_a_system(name):  # as training passes them over
             continue
         if is_folder:
             yield from _walk(path)

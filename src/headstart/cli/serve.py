@@ -59,6 +59,7 @@ def serve(
     """
     try:
         from headstart.serving import server
+        from headstart.serving.place import Place
     except ModuleNotFoundError as error:
         raise InputError(
             sentence(f"Serving needs {error.name}.", remedy="pip install 'headstart[serve]'")
@@ -67,7 +68,7 @@ def serve(
     body = int(1e6 * max_mb) if 0 < max_mb < math.inf else 0
     limits = Limits(body=body, deadline=deadline, rate=rate)
     chosen = "" if engine == "auto" else engine
-    place = server.Place(
+    place = Place(
         run, chosen, host, port, _token(), names=name, proxies=proxy, limits=limits, history=history,
         keep_days=keep_days, feedback=feedback, keep_images=keep_images, log_json=log_json,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ def print_comparisons(first: Path, others: Sequence[Path], found: Sequence[Compa
     rows = []
     for run, one in zip(others, found, strict=True):
         gain = one.differences["accuracy"]
-        points = f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+        ends = f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}" if isfinite(gain.low) else "one group alone"
+        points = f"{100 * gain.value:+.1f} points ({ends})"
         f1, loss = one.differences["macro_f1"], one.differences["log_loss"]
         only = f"{one.only_second:,} : {one.only_first:,}"
         rows.append(

@@ -150,9 +150,8 @@ def run_with_maps(engine: Engine, images: Iterable[np.ndarray]) -> Iterator[tupl
 
 def _each(engine: Engine, run: Run, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
     """Yields what `run` gives of each image: on all lanes if so many come, else batch by batch."""
-    images, first = iter(images), []
-    if engine.lanes > 1:
-        first = list(islice(images, engine.lanes))
+    images = iter(images)
+    first = list(islice(images, engine.lanes))
     images = chain(first, images)
     if 1 < engine.lanes == len(first):
         with engine.side_by_side():

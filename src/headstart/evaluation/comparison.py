@@ -21,7 +21,10 @@ Outcome = Literal["better", "worse", "can't say"]
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two numbers of the same images, the second less the first, with its 95 % interval."""
+    """Of two numbers of the same images, the second less the first, with its 95 % interval.
+
+    All images of one group say nothing of others: it has no ends then, but is infinite.
+    """
 
     value: float
     low: float
@@ -160,11 +163,14 @@ def _differences(one: Predictions, other: Predictions, seed: int) -> dict[str, D
     everyone = np.ones((1, n))
     whole = _numbers(everyone, terms, counters)
     drawn = [_numbers(weights, terms, counters) for weights in draws(n, seed, one.grouped)]
+    alone = one.grouped is not None and not one.grouped.max()
     found = {}
-    for name, value in whole.items():
-        spread = np.concatenate([numbers[name] for numbers in drawn])
-        low, high = value[0] + wider(one.grouped) * (np.quantile(spread, QUANTILES) - value[0])
-        found[name] = Difference(float(value[0]), float(low), float(high))
+    for name, (value,) in whole.items():
+        spread = np.concatenate([numbers[name] for numbers in drawn]) - value
+        low, high = (
+            (-np.inf, np.inf) if alone else value + wider(one.grouped) * np.quantile(spread, QUANTILES)
+        )
+        found[name] = Difference(float(value), float(low), float(high))
     return found
 
 

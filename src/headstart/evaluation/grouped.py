@@ -71,7 +71,7 @@ def student(groups: np.ndarray) -> float:
 
 def wider(groups: np.ndarray | None) -> float:
     """By how much percentiles of draws of few groups must be stretched (as one degree of freedom is lost)."""
-    if groups is None or not groups.max():
+    if groups is None:
         return 1.0
     count = int(groups.max()) + 1
     return student(groups) / Z * float(np.sqrt(count / (count - 1)))

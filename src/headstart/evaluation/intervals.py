@@ -57,17 +57,12 @@ def proportion(successes: np.ndarray, groups: np.ndarray | None = None) -> Metri
     """
     k, n = int(successes.sum()), len(successes)
     if groups is None:
-        return share(k, n)
+        return metric(k / n, *wilson(k, n), n)
     groups = grouped.renumbered(groups)
     if not groups.max():  # one group says nothing of others
         return Metric(k / n, None, None, n)
     told = grouped.effective(successes, groups)
     return metric(k / n, *wilson(k / n * told, told), n)
-
-
-def share(k: int, n: int) -> Metric:
-    """As `proportion`, of `k` among `n` ≥ 1."""
-    return metric(k / n, *wilson(k, n), n)
 
 
 def wilson(k: float, n: float) -> tuple[float, float]:

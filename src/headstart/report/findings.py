@@ -104,15 +104,19 @@ def beats_nearest(files: RunFiles) -> Finding:
     if accuracy.low is None:
         return _not_applicable("HS003", title, "there are too few images to say.")
     said = f"{percent(accuracy.value)} beside {percent(nearest.value)} by the class of the most similar one"
-    if accuracy.value > nearest.value and _chance_beside_nearest(files.predictions) < SIGNIFICANT:
-        return Finding("HS003", title, "fine", f"The accuracy is {said}.")
-    shown = (
-        "is all that these images show" if accuracy.value > nearest.value else "means that nothing was added"
-    )
-    return _attention(
-        "HS003", "No better than the nearest training image",
-        f"The accuracy is {said}, which {shown}: look at the labels and at --strategy finetune.",
-    )  # fmt: skip
+    if accuracy.value <= nearest.value:
+        return _attention(
+            "HS003", "No better than the nearest training image",
+            f"The accuracy is {said}: training has added nothing, so look at the labels and at "
+            "--strategy finetune.",
+        )  # fmt: skip
+    if (chance := _chance_beside_nearest(files.predictions)) >= SIGNIFICANT:
+        return _attention(
+            "HS003", "Hardly better than the nearest training image",
+            f"The accuracy is {said}. Two that are equally good differ as much in {percent(chance)} of cases: "
+            "more test images would tell, and --strategy finetune may add something.",
+        )  # fmt: skip
+    return Finding("HS003", title, "fine", f"The accuracy is {said}.")
 
 
 def _chance_beside_nearest(said: Predictions) -> float:

@@ -24,8 +24,6 @@ from headstart.serving.history import History
 from headstart.serving.place import Place, settled
 from headstart.serving.service import Service, require_golden
 
-__all__ = ["Place", "application", "checked", "serve", "settings"]
-
 SWITCH = 0.0005  # seconds; by Python's 5 ms the engine's thread waits for its turn, and the cores with it
 
 
@@ -111,10 +109,8 @@ def application(place: Place, lost: SimpleQueue[str]) -> Any:
     from headstart.serving.gate import Gate
     from headstart.serving.log import Logged, to_stderr
 
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # a terminal sends it to all; who started this will end it
+    if hasattr(signal, "SIGHUP"):  # a terminal sends it to all; who started this will end it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     limits = place.limits
     sys.setswitchinterval(SWITCH)

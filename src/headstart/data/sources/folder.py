@@ -15,19 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from headstart.data import ledger
 from headstart.data.ledger import Row
+from headstart.data.names import of_a_system
 from headstart.data.sources import SPLIT_NAMES, Source
 from headstart.errors import InputError, printable, sentence
-
-# What systems leave behind; everything that starts with a dot is ignored too.
-SYSTEM_NAMES = {
-    "$recycle.bin",
-    "@eadir",
-    "__macosx",
-    "desktop.ini",
-    "ehthumbs.db",
-    "system volume information",
-    "thumbs.db",
-}
 
 
 def read(data: str) -> Source:
@@ -111,7 +101,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _passed_over(entry: os.DirEntry[str], path: str, is_folder: bool) -> Row | None:
     """The ledger's row for what is neither an image nor a folder to look into, or None."""
-    if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
+    if of_a_system(entry.name):
         return ledger.row(path, "system-file", "Hidden, or put there by a system.", "ignored")
     if not _is_text(entry.name):
         return ledger.row(path, "undecodable-name", "Its name is not UTF-8 text. Rename it.", "left out")
