@@ -113,7 +113,7 @@ def beats_nearest(files: RunFiles) -> Finding:
     if (chance := _chance_beside_nearest(files.predictions)) >= SIGNIFICANT:
         return _attention(
             "HS003", "Hardly better than the nearest training image",
-            f"The accuracy is {said}. Two that are equally good differ as much in {percent(chance)} of cases: "
+            f"The accuracy is {said}. Two equally good ones differ as much in {percent(chance)} of cases: "
             "more test images would tell, and --strategy finetune may add something.",
         )  # fmt: skip
     return Finding("HS003", title, "fine", f"The accuracy is {said}.")
