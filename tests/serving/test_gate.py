@@ -15,15 +15,17 @@ from headstart.serving.limits import Limits
 LIMITS = Limits(body=1000, requests=2, readers=6, held=3000, reading=0.3, deadline=0.3)
 
 
-async def echo(scope, receive, send):
-    """Answers with the body that it got, in one part, whose length it was told."""
-    message = await receive()
-    assert message["more_body"] is False
+async def echo(scope, body, _):
+    """Answers with the body that it got, whose length it was told."""
     lengths = [int(value) for name, value in scope["headers"] if name == b"content-length"]
-    assert lengths == [len(message["body"])]
+    assert lengths == [len(body)]
     assert not [name for name, _ in scope["headers"] if name == b"transfer-encoding"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"referrer-policy", b"own")]})
-    await send({"type": "http.response.body", "body": message["body"], "more_body": False})
+    return start(), body
+
+
+def start():
+    """An answer's beginning."""
+    return {"type": "http.response.start", "status": 200, "headers": [(b"referrer-policy", b"own")]}
 
 
 class Client:
@@ -84,6 +86,16 @@ def test_a_body_in_parts_arrives_whole():
     assert client.said[1]["body"] == b"a" * 300 + b"b" * 700
 
 
+@pytest.mark.parametrize(("length", "asked"), [(0, 0), (4, 2), (None, 3)])
+def test_no_more_is_asked_for_than_there_is(length, asked):
+    """Only chunks say at their end that they were all."""
+    client = Client(b"ab", b"cd", b"", length=length)
+
+    assert let(client).status == 200
+    assert len(client.parts) == 3 - asked
+    assert client.said[1]["body"] == b"abcd"[:length]
+
+
 def test_every_answer_has_the_headers_and_keeps_its_own():
     found = let(Client(b"")).headers
 
@@ -142,9 +154,9 @@ def test_two_names_are_none():
     assert let(client).status == 421
 
 
-async def slow(scope, receive, send):
+async def slow(scope, body, room):
     await asyncio.sleep(0.1)
-    await echo(scope, receive, send)
+    return await echo(scope, body, room)
 
 
 def test_more_than_allowed_at_once_are_refused_but_for_health():

@@ -17,6 +17,7 @@ from headstart.serving.limits import Limits
 from headstart.serving.outbox import Message, Outbox
 from headstart.serving.problems import Problem, kind_at
 from headstart.serving.rate import Rate
+from headstart.serving.whole import Answer, Whole
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -45,17 +46,17 @@ log = logging.getLogger("headstart.serving")
 
 
 class Gate:
-    """An ASGI application around another one.
+    """An ASGI application around one that gets each request whole.
 
     Args:
-        inner: the application; it gets each request whole.
+        inner: that application.
         limits, access: see there.
         end: called once when the server ends, after the last request.
     """
 
     def __init__(
         self,
-        inner: Application,
+        inner: Whole,
         limits: Limits,
         access: Access | None = None,
         end: Callable[[], None] = lambda: None,
@@ -75,8 +76,8 @@ class Gate:
         if refused := self._refused(scope, most, always):
             await _refuse(answer, scope["path"], refused)
             return
-        body = await self._read(receive, most)
-        said = body if isinstance(body, Problem) else await self._held(scope, body, receive, always)
+        body = await self._read(receive, most, _length(scope))
+        said = body if isinstance(body, Problem) else await self._held(scope, body, always)
         if isinstance(said, Problem):
             await _refuse(answer, scope["path"], said)
         else:
@@ -107,22 +108,24 @@ class Gate:
         """Who guesses at tokens is counted, too."""
         return (self.rate.refusal(client) if self.rate else None) or self.access.refusal(headers)
 
-    async def _read(self, receive: Receive, most: int) -> bytes | Problem:
+    async def _read(self, receive: Receive, most: int, length: int | None) -> bytes | Problem:
         """All of a request, or why it is refused."""
         counted = most > 0  # nobody takes places by asking how the server is
         self.reading += counted
         try:
-            return await asyncio.wait_for(self._body(receive, most), self.limits.reading)
+            async with asyncio.timeout(self.limits.reading):
+                return await self._body(receive, most, length)
         except TimeoutError:
             seconds = f"{self.limits.reading:g} s"
             return Problem(HTTPStatus.REQUEST_TIMEOUT, f"The request took longer than {seconds}.")
         finally:
             self.reading -= counted
 
-    async def _body(self, receive: Receive, most: int) -> bytes | Problem:
-        parts, size, whole = [], 0, False
+    async def _body(self, receive: Receive, most: int, length: int | None) -> bytes | Problem:
+        """Asks for no more than there is: to be told that this was all takes as long as to get it."""
+        parts, size, whole = [], 0, length == 0
         try:
-            while True:
+            while not whole:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return BROKEN  # to whom it may concern
@@ -133,57 +136,37 @@ class Gate:
                     return _too_large(most)
                 if self.held > self.limits.held:
                     return BUSY
-                if not message.get("more_body", False):
-                    whole = True
-                    return b"".join(parts)
+                whole = size == length or not message.get("more_body", False)
+            return b"".join(parts)
         finally:
             self.held -= 0 if whole else size  # what is whole is held until it is answered
 
-    async def _held(
-        self, scope: Message, body: bytes, receive: Receive, always: bool
-    ) -> tuple[Message, bytes] | Problem:
+    async def _held(self, scope: Message, body: bytes, always: bool) -> Answer | Problem:
         """As `_admitted`; the bytes count until then, as the application holds them, even twice."""
         try:
-            return await self._admitted(scope, body, receive, always)
+            return await self._admitted(scope, body, always)
         finally:
             self.held -= len(body)
 
-    async def _admitted(
-        self, scope: Message, body: bytes, receive: Receive, always: bool
-    ) -> tuple[Message, bytes] | Problem:
+    async def _admitted(self, scope: Message, body: bytes, always: bool) -> Answer | Problem:
         """What the application answers. Then its place is free, however slowly the client takes that."""
         if self.open >= self.limits.requests and not always:
             return BUSY
         self.open += not always
         try:
-            said = await self._let_in(scope, body, receive)
+            said = await self._let_in(scope, body)
         finally:
             self.open -= not always
         return said if isinstance(said, Problem) or self.outbox.has_room(len(said[1])) else BUSY
 
-    async def _let_in(self, scope: Message, body: bytes, receive: Receive) -> tuple[Message, bytes] | Problem:
-        """An error of the application is an answer like every other.
-
-        What cannot leave is not held; the application goes on to its end, as its thread would wait for ever.
-        """
-        said: list[Message] = []
-        size, room = 0, True
-
-        async def noted(message: Message) -> None:
-            nonlocal size, room
-            size += len(message.get("body", b""))
-            room = room and self.outbox.has_room(size)
-            said.append(message)
-            if not room:
-                said.clear()
-
+    async def _let_in(self, scope: Message, body: bytes) -> Answer | Problem:
+        """An error of the application is an answer like every other."""
         try:
-            await self.inner(_whole(scope, body), _replay(body, receive), noted)
+            return await self.inner(_whole(scope, body), body, self.outbox.has_room) or BUSY
         except Exception:
             log.exception("%s %s", scope["method"], ascii(scope["path"]))
             text = "Something went wrong here; the server's log says what."
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text)
-        return (said[0], b"".join(message.get("body", b"") for message in said)) if room else BUSY
 
 
 def client(scope: Message) -> str:
@@ -197,6 +180,12 @@ def _by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs):
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
+
+
+def _length(scope: Message) -> int | None:
+    """Bytes that a request says it has, none where it says nothing; None for chunks (RFC 9112, 6.3)."""
+    headers = dict(scope["headers"])
+    return None if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
 
 
 def _headers(scope: Message) -> Mapping[str, str]:
@@ -221,18 +210,6 @@ def _whole(scope: Message, body: bytes) -> Message:
     return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Gives the body once, and then whatever comes, which is that the client goes."""
-    held = [body]
-
-    async def again() -> Message:
-        if held:
-            return {"type": "http.request", "body": held.pop(), "more_body": False}
-        return await receive()
-
-    return again
-
-
 def _dressed(send: Send, seconds: float, headers: Mapping[str, str]) -> Send:
     """Adds headers that an answer lacks; the rest for somebody who doesn't take it goes nowhere."""
     own = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -246,7 +223,8 @@ def _dressed(send: Send, seconds: float, headers: Mapping[str, str]) -> Send:
             given = {name.lower() for name, _ in message["headers"]}
             message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in given)]
         try:
-            await asyncio.wait_for(send(message), seconds)
+            async with asyncio.timeout(seconds):
+                await send(message)
         except TimeoutError:
             gone = True
 

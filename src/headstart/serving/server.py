@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import multiprocessing
 import os
 import signal
@@ -57,6 +59,7 @@ def serve(place: Place) -> None:
     multiprocessing.set_start_method("spawn", force=True)  # OpenMP's threads don't survive a fork
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products, beside which others want the cores
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # else glibc keeps what each of many threads decoded
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # weights in large pages, if Linux may
     server = Granian(
         "headstart", place.host, place.port,
         interface=Interfaces.ASGI, workers=1, respawn_failed_workers=True, respawn_interval=0.2,
@@ -102,12 +105,12 @@ def application(place: Place, lost: SimpleQueue[str]) -> Any:
 
     Where the model is not there any more it says so in `lost`, and the server ends as a whole.
     """
-    from a2wsgi import WSGIMiddleware
     from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
     from headstart.serving.app import create_app
     from headstart.serving.gate import Gate
     from headstart.serving.log import Logged, to_stderr
+    from headstart.serving.whole import Threads
 
     if hasattr(signal, "SIGHUP"):  # a terminal sends it to all; who started this will end it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -117,14 +120,28 @@ def application(place: Place, lost: SimpleQueue[str]) -> Any:
     predictor, chosen = _found(place, lost)
     service = Service(predictor, deadline=limits.deadline)
     history = History(place.noted, place.keep_days, known=True) if place.noted else None
-    app: Any = create_app(service, chosen, history)
-    inner: Any = WSGIMiddleware(app, workers=limits.requests + 4)  # four for what is always answered
+    app = create_app(service, chosen, history)
+    inner = Threads(app, limits.requests + 4)  # four for what is always answered
     access = Access(frozenset(place.names), place.token)
-    gate: Any = Gate(inner, limits, access, service.end)
+    gate: Any = Gate(inner, limits, access, partial(_end, service, history))
+    gc.collect()
+    gc.freeze()  # else all that is there by now is looked through again and again, which takes 60 ms
     if place.log_json:
         to_stderr()
         gate = Logged(gate)
     return wrap_asgi_with_proxy_headers(gate, list(place.proxies)) if place.proxies else gate
+
+
+def _end(service: Service, history: History | None) -> None:
+    """The last that a worker does.
+
+    Python's own end is left out: until 3.14 it ends threads that want its lock, and granian's, which don't
+    survive that, abort the process once in a hundred times.
+    """
+    service.end()
+    if history:
+        history.close()
+    atexit.register(os._exit, 0)
 
 
 def _end_with_parent() -> None:
