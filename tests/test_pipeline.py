@@ -14,7 +14,7 @@ from tests.serving.browsing import WINDOWS, choose, opened
 from tests.serving.running import served
 
 import headstart as hs
-from headstart import pipeline
+from headstart import pipeline, stages
 from headstart.cli.demo import demo
 from headstart.data.sources import elpv
 from headstart.errors import InputError
@@ -175,14 +175,26 @@ def test_a_config_and_options_are_the_same(tmp_path):
         hs.train(tmp_path, fits="crop")
 
 
-def test_what_a_finished_run_lacks_is_made_again(trained):
-    """Killed between the last numbers and the report: the same command doesn't say that all is done."""
+def test_a_report_that_a_finished_run_lacks_is_made_again(trained, monkeypatch):
+    """Killed before it, or an evaluation by other options was: the model stays, and the rule that it got."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
     run = trained("run")
-    run.report.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "assess", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hs.evaluate(run, cost=("class 0:class 1=5",))
+    kept = (run.run_json, run.model / bundle.MANIFEST)
+    before = [path.read_bytes() for path in kept]
+    assert not run.report.exists()
 
     trained("run")
 
-    assert run.report.exists()
+    assert [path.read_bytes() for path in kept] == before
+    assert bundle.load(run.model).spec.rule.costs == ((0, 1, 5.0),)
+    assert "class 0:class 1=5" in run.report.read_text()
 
 
 def test_a_bundle_is_not_taken_for_a_run(run):

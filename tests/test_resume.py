@@ -71,11 +71,14 @@ def test_what_is_finished_is_finished(finished):
     assert resume.standing(finished, facts()) == "finished"
 
 
-@pytest.mark.parametrize("lost", ["report.html", "model/MANIFEST.sha256"])
-def test_without_its_last_files_a_run_is_not_finished(finished, lost):
+@pytest.mark.parametrize(
+    ("lost", "standing"), [("report.html", "finished"), ("model/MANIFEST.sha256", "unfinished")]
+)
+def test_without_its_model_a_run_is_not_finished(finished, lost, standing):
+    """A report alone is made again, and takes no training."""
     (finished.root / lost).unlink()
 
-    assert resume.standing(finished, facts()) == "unfinished"
+    assert resume.standing(finished, facts()) == standing
 
 
 @pytest.mark.parametrize(

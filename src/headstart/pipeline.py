@@ -78,7 +78,12 @@ def train(
     standing = resume.standing(run, facts, changes, config.running.force)
     if standing == "finished":
         shutil.rmtree(run.checkpoints, ignore_errors=True)  # it may have been killed just before that
-        note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
+        if run.report.exists():
+            note(f"{printable(run.root)} is finished with these options and data; nothing to do.")
+            return run
+        note(f"{printable(run.root)} is finished with these options and data, but for its report.")
+        with resume.locked(run.root):
+            evaluate(run)  # an evaluation by other options may have been cut short, too
         return run
     stages.describe(manifest, ledger)
     with resume.locked(run.root):

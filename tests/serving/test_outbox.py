@@ -56,3 +56,10 @@ def test_beyond_its_bytes_only_answers_of_one_piece_are_held():
     outbox.held = PIECE
     assert outbox.has_room(2 * PIECE)
     assert not outbox.has_room(2 * PIECE + 1)
+
+
+def test_the_application_is_told_how_much_can_leave():
+    async def says(_, __, room):
+        return start(), f"{room(PIECE)} {room(PIECE + 1)}".encode()
+
+    assert let(Client(b""), inner=says).said[1]["body"] == b"True False"

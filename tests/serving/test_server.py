@@ -70,6 +70,36 @@ def test_asked_to_end_it_answers_what_is_under_way_and_ends_with_0(model):
         assert asked(port, "GET", "/health")[0] == 0
 
 
+def test_at_its_end_the_history_is_one_file(model, tmp_path):
+    """SQLite's other two hold what was noted last until it is closed."""
+    history = tmp_path / "answers.sqlite3"
+    with served(model, f"--history={history}") as (port, _):
+        assert asked(port, "POST", "/v1/predict", PICTURE, Content_Type="image/png")[0] == 200
+        assert len(list(tmp_path.iterdir())) == 3
+
+    assert list(tmp_path.iterdir()) == [history]
+
+
+def test_a_worker_ends_without_python_s_end():
+    """Which granian's threads do not survive; all else has ended before."""
+    code = """
+import atexit
+from headstart.serving import server
+
+class Told:
+    def end(self):
+        print("answered", flush=True)
+    def close(self):
+        print("noted", flush=True)
+
+atexit.register(print, "Python's end", flush=True)
+server._end(Told(), Told())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "answered\nnoted\n", "")
+
+
 def test_when_its_terminal_ends_it_ends(model, tmp_path):
     """The terminal tells all processes; the others leave it to the server."""
     said = tmp_path / "said"

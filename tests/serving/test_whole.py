@@ -50,7 +50,7 @@ def test_a_request_arrives_and_its_answer_comes_back_whole(app):
         app, scope("/straße", query=b"x=%C3%A4") | {"headers": headers}, body=b"\x00\r\n\xff"
     )
 
-    assert start["type"], start["status"] == ("http.response.start", 201)
+    assert (start["type"], start["status"]) == ("http.response.start", 201)
     assert body == "/straßeäa,b192.0.2.1localhost".encode() + b"\x00\r\n\xff"
     assert (b"x-name", "ü".encode("latin-1")) in start["headers"]
 
@@ -64,49 +64,60 @@ def test_an_answer_without_a_body_has_none(app):
     assert missing["status"] == 404
 
 
-def test_what_the_application_raises_is_raised():
+class Parts:
+    """An application that gives parts, until None, where it breaks off; and whether it was closed."""
+
+    def __init__(self, *parts):
+        self.parts, self.made, self.closed = parts, 0, False
+
+    def __call__(self, _, start_response):
+        start_response("200 OK", [("A", "b")])
+        return self
+
+    def __iter__(self):
+        for part in self.parts:
+            if part is None:
+                raise OSError("secret")
+            self.made += 1
+            yield part
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize("parts", [[None], [b"a", None]])
+def test_what_the_application_raises_is_raised_and_it_is_closed(parts):
+    """A table's lock is given back by that."""
+    application = Parts(*parts)
+    (error,) = ask(application, scope())
+
+    assert isinstance(error, OSError)
+    assert application.closed
+
+
+def test_what_it_raises_before_it_begins_is_raised():
     def broken(*_):
         raise OSError("secret")
 
-    def breaks_off(_, start_response):
-        start_response("200 OK", [])
-        yield b"a"
-        raise OSError("secret")
-
-    for application in (broken, breaks_off):
-        (error,) = ask(application, scope())
-        assert isinstance(error, OSError)
+    assert isinstance(ask(broken, scope())[0], OSError)
 
 
 def test_what_cannot_leave_is_neither_held_nor_computed():
-    made, closed = [], []
-
-    class Endless:
-        def __iter__(self):
-            while True:
-                made.append(300)
-                yield bytes(300)
-
-        def close(self):
-            closed.append(True)
-
-    def endless(_, start_response):
-        start_response("200 OK", [])
-        return Endless()
+    endless = Parts(*[bytes(300)] * 1000)
 
     assert ask(endless, scope()) == [None]
-    assert sum(made) == 1200  # the first beyond the thousand that there is room for
-    assert closed == [True]
+    assert endless.made == 4  # the first beyond the thousand bytes that there is room for
+    assert endless.closed
 
 
-def test_a_plain_list_is_an_answer_too():
-    def plain(_, start_response):
-        start_response("200 OK", [("A", "b")])
-        return [b"a", b"b"]
+def test_what_is_written_comes_first_and_a_second_beginning_counts():
+    def old(_, start_response):
+        start_response("200 OK", [])
+        start_response("500 Broken", [("A", "b")])(b"a")
+        return [b"b"]
 
-    assert ask(plain, scope()) == [
-        ({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}, b"ab")
-    ]
+    start = {"type": "http.response.start", "status": 500, "headers": [(b"a", b"b")]}
+    assert ask(old, scope()) == [(start, b"ab")]
 
 
 def test_only_so_many_are_answered_at_once():

@@ -136,7 +136,7 @@ def _end(service: Service, history: History | None) -> None:
     """The last that a worker does.
 
     Python's own end is left out: until 3.14 it ends threads that want its lock, and granian's, which don't
-    survive that, abort the process once in a hundred times.
+    survive that, abort the process then, once in some sixty times.
     """
     service.end()
     if history:

@@ -14,7 +14,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from a2wsgi.wsgi import build_environ
-from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import ClosingIterator
 
 from headstart.serving.outbox import Message
@@ -50,14 +49,20 @@ class Threads:
 
     def _answer(self, scope: Message, body: bytes, room: Room) -> Answer | None:
         environ: Any = build_environ(scope, BytesIO(body))  # type: ignore[arg-type]  # a file, as PEP 3333 says
-        parts, status, headers = run_wsgi_app(self.application, environ)
-        pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        held, size = [], 0
-        with closing(ClosingIterator(parts)) as rest:
-            for part in rest:
+        start: Message = {"type": "http.response.start"}
+        held: list[bytes] = []
+        size = 0
+
+        def begin(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
+            """PEP 3333's `start_response`; nothing has left yet, so a second one replaces the first."""
+            pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            start.update(status=int(status.partition(" ")[0]), headers=pairs)
+            return held.append
+
+        with closing(ClosingIterator(self.application(environ, begin))) as parts:
+            for part in parts:
                 held.append(part)
                 size += len(part)
                 if not room(size):  # nor is the rest of what cannot leave computed
                     return None
-        start = {"type": "http.response.start", "status": int(status.split()[0]), "headers": pairs}
         return start, b"".join(held)
