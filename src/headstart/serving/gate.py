@@ -21,7 +21,6 @@ from headstart.serving.whole import Answer, Whole
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 ALWAYS = ("/health", "/ready")
 """Are answered to anybody, however much there is to do."""

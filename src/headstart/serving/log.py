@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from headstart.serving.gate import Application, Receive, Send, client
+from headstart.serving.gate import Receive, Send, client
 from headstart.serving.outbox import Message
 
 log = logging.getLogger("headstart.requests")
@@ -36,7 +37,7 @@ class Lines(logging.Formatter):
 class Logged:
     """An ASGI application around another one, which notes each request when it is over."""
 
-    def __init__(self, inner: Application) -> None:
+    def __init__(self, inner: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self.inner = inner
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
