@@ -87,7 +87,7 @@ SETTINGS = (
 
 
 def main() -> None:
-    """Runs what the log does not hold yet, and prints the table."""
+    """Runs what the log does not hold yet, and prints the table of all that it holds then."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--develop", action="store_true", help="nothing is written")
     parser.add_argument("--seeds", default="100-104", help="first-last")
@@ -116,7 +116,8 @@ def main() -> None:
         if not asked.develop:
             write_json(LOG, log)
     for setting in settings:
-        print_rows(setting, [log["splits"][f"{setting.name}, seed {seed}"] for seed in seeds])
+        named = f"{setting.name}, seed "
+        print_rows(setting, [found for key, found in log["splits"].items() if key.startswith(named)])
 
 
 def measured(
