@@ -69,8 +69,10 @@ class OpenVinoOperations:
         kernel = np.ascontiguousarray(self.arrays[f"{name}/kernel"].transpose(3, 2, 0, 1))  # HWIO → OIHW
         bias = self.arrays[f"{name}/bias"].reshape(1, channels, 1, 1)
         if f"{name}/int8_input" in self.arrays:
-            x, kernel, bias = self._in_8_bits(x, kernel, name)
-        x = self.ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1], name=f"{name}_linear")
+            x, weights, bias = self._in_8_bits(x, kernel, name)
+        else:
+            weights = self.ops.constant(kernel)  # a bare array would become a list of Python's numbers
+        x = self.ops.convolution(x, weights, [1, 1], [1, 1], [1, 1], [1, 1], name=f"{name}_linear")
         return self.ops.relu(self.ops.add(x, bias), name=name)
 
     def _in_8_bits(self, x: Any, kernel: np.ndarray, name: str) -> tuple[Any, Any, np.ndarray]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from headstart.engines import open_engine
+from headstart.engines import open_engine, run_with_maps
 from headstart.evaluation.neighbours import nearest
 from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.saliency import border_share, channel_weights, grad_cam
@@ -74,23 +74,18 @@ class Explainer:
             return Explanation(prediction, np.zeros((0, 0, 3), np.uint8), {}, float("nan"), ())
         square, names = self.predictor.square(source), self.predictor.spec.class_names
         wanted = list(dict.fromkeys([prediction.label, *classes]))
-        features, last_map = self._seen(square)
+        [(features, last_map)] = run_with_maps(self.engine, [square])
         heats = self._heats(features, last_map, [names.index(name) for name in wanted])
         near = self._neighbours(features, k)
         return Explanation(
             prediction, square, dict(zip(wanted, heats, strict=True)), border_share(heats[0]), near
         )
 
-    def heats(self, square: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-        """(len(classes), H, W) heat of each class in [0, 1], for a (size, size, 3) uint8 image as it is."""
-        return self._heats(*self._seen(square), classes)
-
-    def _seen(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(D,) features and the (H, W, K) last map of an image."""
-        batch = np.zeros((self.engine.batch, *square.shape), np.uint8)
-        batch[0] = square
-        features, maps = self.engine.run_with_map(batch)
-        return features[0], maps[0]
+    def heats(self, squares: Iterable[np.ndarray], classes: Iterable[Sequence[int]]) -> Iterator[np.ndarray]:
+        """Yields (classes, H, W) heat in [0, 1], of those asked for, for each (size, size, 3) uint8 image."""
+        seen = run_with_maps(self.engine, squares)
+        for (features, last_map), wanted in zip(seen, classes, strict=True):
+            yield self._heats(features, last_map, wanted)
 
     def _heats(self, features: np.ndarray, last_map: np.ndarray, classes: Sequence[int]) -> np.ndarray:
         height, width, channels = last_map.shape
@@ -158,8 +153,6 @@ def heatmaps(
     explainer: Explainer, said: Predictions, rows: np.ndarray, squares: Iterable[np.ndarray]
 ) -> Heatmaps:
     """Of the images at `rows` of predictions ordered by path, whose `squares` come in that order."""
-    heats = []
-    for row, square in zip(rows, squares, strict=True):
-        found = explainer.heats(square, [int(said.y_pred[row]), int(said.y_true[row])])
-        heats.append(np.rint(255 * found).astype(np.uint8))
+    classes = np.stack([said.y_pred, said.y_true], axis=1)[rows].tolist()
+    heats = [np.rint(255 * found).astype(np.uint8) for found in explainer.heats(squares, classes)]
     return Heatmaps(rows, np.stack(heats) if heats else np.zeros((0, 2, 1, 1), np.uint8))

@@ -47,7 +47,7 @@ class OpenVinoWhole(OpenVinoOperations):
         return self.ops.reshape(rows, np.array([0, -1], np.int64), True, name=name)  # 0: the batch
 
     def dense(self, x: Any, name: str, kernel: np.ndarray, bias: np.ndarray, last: bool) -> Any:
-        product = self.ops.matmul(x, np.ascontiguousarray(kernel), False, False)
+        product = self.ops.matmul(x, self.ops.constant(np.ascontiguousarray(kernel)), False, False)
         x = self.ops.add(product, bias[None], name=name)
         return x if last else self.ops.relu(x)
 
