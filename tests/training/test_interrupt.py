@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -158,3 +159,51 @@ def test_an_exception_that_was_swallowed_comes_again_until_it_is_heeded():
 
     assert done.stdout.splitlines() == ["SystemExit", "SystemExit", "no more"]
     assert (done.returncode, done.stderr) == (143, "")
+
+
+KEEPS = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+from headstart.training import features, interrupt, maps
+
+interrupt.AGAIN = 0.05
+write = features.write_bytes
+
+def slowly(path, content):
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        pass
+    write(path, content)
+
+def broken_off(rows):
+    yield from rows
+    os.kill(os.getpid(), signal.SIGINT)
+
+features.write_bytes = maps.write_bytes = slowly
+interrupt.raised()
+row, key = np.ones(3, np.float32), bytes(33)
+try:
+    if sys.argv[1] == "maps":
+        store = maps.MapStore(Path(sys.argv[2]), [key], (1, 1, 3), 3, 1e9)
+        store.folder.mkdir()
+        store.fill(broken_off([(key, row, row.reshape(1, 1, 3))]))
+    else:
+        store = features.Store(features.Recipe(*map(str, range(9))), {key})
+        features._keep(store, [key], broken_off([row]))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("what", ["maps", "features"])
+def test_what_is_written_at_an_interrupt_is_not_cut_short_by_its_repetition(tmp_path, what):
+    place = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPS, what, str(place)],
+        check=False, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"HEADSTART_CACHE": str(place)},
+    )  # fmt: skip
+
+    assert done.stdout == "interrupted\n", done.stderr
+    assert len(list(place.rglob("*.safetensors"))) == 1

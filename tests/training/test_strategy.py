@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from headstart.config import RunConfig
 from headstart.engines import open_engine, run_batches
 from headstart.errors import InputError
 from headstart.rundir import RunDir
-from headstart.training import strategy
+from headstart.training import maps, strategy
 from headstart.training.features import Image
 from headstart.training.journal import Journal
 from headstart.training.phases import EPOCHS, resolved
@@ -295,3 +296,25 @@ def test_stopped_in_either_phase_it_ends_with_the_same_bits(fit, monkeypatch):
     assert again.chosen == whole.chosen
     for one, other in zip(again.history, whole.history, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "keras"}], ids=["exact solver", "steps"])
+def test_where_the_disk_is_full_meanwhile_it_ends_with_the_same_bits(fit, tmp_path, monkeypatch, options):
+    """The head's scaling, which is reckoned from features, is part of the checkpoint."""
+    monkeypatch.setitem(EPOCHS, "frozen", 2)
+    what = task(strategy="finetune", epochs=2, head="taps", **options)
+    whole = fit(what, "whole")
+    begins = [row["phase"] for row in whole.history].index("top")
+    monkeypatch.setattr(Stopping, "after", begins + 2)
+    with pytest.raises(SystemExit):
+        fit(what, "broken", Stopping)
+
+    shutil.rmtree(tmp_path / "cache of broken")
+    monkeypatch.setattr(maps, "SPARE", 1e18)
+    monkeypatch.setattr(strategy, "_features", refused)  # what they say may differ in the last bit
+
+    same(fit(what, "broken"), whole)
+
+
+def refused(*_):
+    raise AssertionError("features were computed for a head that is there")

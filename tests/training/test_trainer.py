@@ -12,7 +12,7 @@ import pytest
 
 from headstart.backbones.framework import keras
 from headstart.config import RunConfig
-from headstart.errors import GateError
+from headstart.errors import GateError, InputError
 from headstart.training import trainer
 from headstart.training.checkpoint import Checkpoints, State
 from headstart.training.interrupt import Asked
@@ -563,6 +563,23 @@ def test_a_finished_phase_is_only_put_back(finished, unbroken):
     same(left(folder), unbroken)
     for value, old in zip(again.get_weights(), first.get_weights(), strict=True):
         np.testing.assert_array_equal(value, old)
+
+
+def test_a_checkpoint_of_other_variables_is_refused(tmp_path):
+    """As another version of Keras may leave one: AdamW keeps two moments of each weight, SGD none."""
+    train = examples(*blobs())
+    before = loop(tmp_path, train)
+    before._compile()
+    before.lowest = np.zeros(len(train.rows))
+    before.save()
+    begun, tensors = before.checkpoints.load()
+
+    now = loop(tmp_path, train, state=begun, optimizer="adamw")
+    now._compile()
+    with pytest.raises(InputError, match=r"other versions.*Received: .*last\.safetensors.*begins anew"):
+        now._restore(tensors)
+
+    before._restore(tensors)
 
 
 def test_the_scale_of_half_precision_is_part_of_a_checkpoint(tmp_path):

@@ -135,10 +135,14 @@ def _digest(tensors: Tensors) -> np.ndarray:
 
 
 def _damaged(path: Path) -> InputError:
-    return InputError(
-        sentence(
-            "The checkpoint is damaged.",
-            received=str(path),
-            remedy="Restore it, or remove the folder `checkpoints`: the same command then begins anew.",
-        )
-    )
+    return _refused("The checkpoint is damaged.", path, "Restore it, or r")
+
+
+def misfit(path: Path) -> InputError:
+    """A checkpoint that is whole, and holds other tensors than these versions train."""
+    return _refused("The checkpoint was written under other versions, whose numbers do not fit.", path, "R")
+
+
+def _refused(line: str, path: Path, begin: str) -> InputError:
+    remedy = f"{begin}emove the folder `checkpoints`: the same command then begins anew."
+    return InputError(sentence(line, received=str(path), remedy=remedy))

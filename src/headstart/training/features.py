@@ -25,6 +25,7 @@ from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import InputError, sentence
 from headstart.progress import track
 from headstart.rundir import cache_dir, serialised, write_bytes
+from headstart.training import interrupt
 from headstart.training.augment import AUGMENTATION, augment
 
 SHARD = 256  # vectors in a file: what a killed run loses at most
@@ -192,7 +193,7 @@ def sound(tensors: np.ndarray) -> np.ndarray:
 
 
 def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> None:
-    """Writes vectors shard by shard; what an interrupt cuts short is written too."""
+    """Writes vectors shard by shard; what an interrupt cuts short is written too, and not cut short again."""
     held: list[np.ndarray] = []
     start = 0
     try:
@@ -203,4 +204,5 @@ def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> Non
                 start, held = start + SHARD, []
     finally:
         if held:
+            interrupt.came()
             store.add(keys[start : start + len(held)], held)

@@ -24,6 +24,7 @@ import numpy as np
 from headstart import cache
 from headstart.engines import Engine, run_with_maps
 from headstart.rundir import serialised, write_bytes
+from headstart.training import interrupt
 from headstart.training.features import sound
 from headstart.training.sources import Inputs
 
@@ -82,7 +83,10 @@ class MapStore:
         return shutil.disk_usage(self.folder).free - SPARE
 
     def fill(self, computed: Iterator[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
-        """Keeps (key, features, map) as they come; what an interrupt cuts short is written too."""
+        """Keeps (key, features, map) as they come.
+
+        What an interrupt cuts short is written too, and not cut short again.
+        """
         count = max(1, SHARD // self.row)
         held: list[tuple[bytes, np.ndarray, np.ndarray]] = []
         try:
@@ -93,6 +97,7 @@ class MapStore:
                     self._write(full)
         finally:
             if held:
+                interrupt.came()
                 self._write(held)
 
     def read(self, key: bytes) -> np.ndarray:

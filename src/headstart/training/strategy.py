@@ -20,7 +20,7 @@ from headstart.engines.precision import training_precision
 from headstart.errors import InputError, sentence
 from headstart.progress import timed
 from headstart.training import boundary, features, probe, trainer
-from headstart.training.checkpoint import State
+from headstart.training.checkpoint import State, Tensors
 from headstart.training.features import Image, Recipe
 from headstart.training.head import scaling
 from headstart.training.journal import History, Journal
@@ -165,7 +165,7 @@ def _fit_head_by_steps(
 ) -> tuple[Arrays, State]:
     """Dense layers on features."""
     model, phase = task.config.model, phases(task.config)[0]
-    arrays, scale = _untrained_head(task, train)
+    arrays, scale = _untrained_head(task, train, _kept_scaling(journal.checkpoints.load()))
     layer = heads.first(task.backbone, model.head)
     train, val = (x[..., : len(arrays[f"{layer}/kernel"])] for x in (train, val))
     with _built(task, phase):
@@ -174,16 +174,19 @@ def _fit_head_by_steps(
         Examples(Vectors(train), np.arange(len(train)), task.of("train")[1], weight, train.shape[1]),
         Examples(Vectors(val), np.arange(len(val)), task.of("val")[1], np.ones(len(val)), val.shape[1]),
     )
-    state = _run(task, above, phase, 0, examples, State(), journal)
+    state = _run(task, above, phase, 0, examples, State(), journal, scale)
     state.chosen = {"epoch": float(state.best_epoch)}
     found = classifier.trained_arrays(above)
     return (scale.folded(found, layer) if scale else found), state
 
 
-def _untrained_head(task: Task, features: np.ndarray | None) -> tuple[Arrays, Scaling | None]:
+def _untrained_head(
+    task: Task, features: np.ndarray | None, kept: Scaling | None
+) -> tuple[Arrays, Scaling | None]:
     """Random, but for hidden layers that the user's file of weights holds; and what its features need.
 
-    Those hidden layers know raw features; from scratch there are none to go by.
+    That is the scaling `kept` in a checkpoint, if there is one: features that are computed anew may differ in
+    the last bit. The hidden layers of a file know raw features; from scratch there are none to go by.
     """
     model, size = task.config.model, task.config.data.image_size
     arrays = heads.random(task.backbone, model.head, size, task.classes, task.config.seed)
@@ -192,7 +195,12 @@ def _untrained_head(task: Task, features: np.ndarray | None) -> tuple[Arrays, Sc
         hidden = {name: shape for name, shape in shapes.items() if not name.startswith("head/")}
         if found := weights.dense(model.weights, hidden):
             return arrays | found, None
-    return arrays, None if features is None else _scaling(task, features)
+    return arrays, kept or (None if features is None else _scaling(task, features))
+
+
+def _kept_scaling(saved: tuple[State, Tensors] | None) -> Scaling | None:
+    tensors = saved[1] if saved else {}
+    return Scaling(tensors["scaling/mean"], tensors["scaling/scale"]) if "scaling/mean" in tensors else None
 
 
 def _scaling(task: Task, features: np.ndarray) -> Scaling:
@@ -239,7 +247,7 @@ def _deep(task: Task, journal: Journal) -> Trained:
     number = len(phases(task.config)) - 1
     begun = State(phase=number, history=state.history, chosen=state.chosen)
     with timed(journal.clock, phase.name):
-        state = _run(task, above, phase, number, examples, begun, journal)
+        state = _run(task, above, phase, number, examples, begun, journal, scale)
     found = classifier.trained_arrays(above)
     arrays |= scale.folded(found, layer) if scale else found
     reference = features_above(task, arrays, tensor, read.source, examples[0].rows, 1)
@@ -261,21 +269,24 @@ def _beginning(
     """
     plan = phases(task.config)
     if len(plan) == 1:
-        return *_untrained_head(task, None), State()
+        return *_untrained_head(task, None, None), State()
+    saved = journal.checkpoints.load()
+    begun, kept = saved is not None and saved[0].phase == len(plan) - 1, _kept_scaling(saved)
+    if begun and kept:
+        return *_untrained_head(task, None, kept), State()
     if train is None or val is None:
         train, val = _features(task, "val")
-    saved = journal.checkpoints.load()
-    if saved and saved[0].phase == len(plan) - 1:
-        return *_untrained_head(task, train), State()
+    if begun:
+        return *_untrained_head(task, train, None), State()
     head, state = _fit_head(task, train, val, journal)
-    _, scale = _untrained_head(task, train)
+    _, scale = _untrained_head(task, train, _kept_scaling(journal.checkpoints.load()))
     layer = heads.first(task.backbone, task.config.model.head)
     return (scale.unfolded(head, layer) if scale else head), scale, state
 
 
 def _run(
     task: Task, above: Any, phase: Phase, number: int, examples: tuple[Examples, Examples], begun: State,
-    journal: Journal,
+    journal: Journal, scale: Scaling | None,
 ) -> State:  # fmt: skip
     """Runs one phase in steps, from its beginning or from the checkpoint that was left in it."""
     saved = journal.checkpoints.load()
@@ -283,7 +294,10 @@ def _run(
     last = number == len(phases(task.config)) - 1
     deadline = journal.deadline if last else journal.share(0.2)  # a head alone needs few seconds
     readers = min(trainer.WINDOW, threads()) if task.streamed else 2  # a GPU leaves the cores to them
-    stage = trainer.Stage(above, phase, *examples, task.config.seed, deadline, journal.write, readers, last)
+    kept = {"scaling/mean": scale.mean, "scaling/scale": scale.scale} if scale else {}
+    stage = trainer.Stage(
+        above, phase, *examples, task.config.seed, deadline, journal.write, readers, last, kept
+    )
     return trainer.fit(stage, state, tensors, journal.checkpoints)
 
 

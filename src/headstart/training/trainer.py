@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from headstart.data.loader import ahead
 from headstart.errors import GateError, sentence
 from headstart.progress import Bar, bar
 from headstart.training import optimizer as optimizers
-from headstart.training.checkpoint import Checkpoints, State, Tensors
+from headstart.training.checkpoint import Checkpoints, State, Tensors, misfit
 from headstart.training.head import clearly_worse
 from headstart.training.interrupt import Asked, deferred
 from headstart.training.mixing import mix
@@ -46,6 +46,7 @@ class Stage:
         on_epoch: called with all rows of the history, and the last one again, after every epoch.
         readers: threads that prepare batches meanwhile.
         last: whether no phase follows, so that ``--learning-rate`` is that of this one.
+        kept: tensors that every checkpoint holds beside those of the model.
     """
 
     model: Any
@@ -57,6 +58,7 @@ class Stage:
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None  # noqa: ARG005
     readers: int = 2
     last: bool = True
+    kept: Tensors = field(default_factory=dict)
 
 
 def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) -> State:
@@ -170,7 +172,7 @@ class _Loop:
         for name, tensor in tensors.items():
             if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
                 raise self._diverged(f"{name} holds a value that is no number")
-        self.checkpoints.save(self.state, tensors)
+        self.checkpoints.save(self.state, tensors | self.stage.kept)
         self.saved = time.monotonic()
 
     def end(self) -> None:
@@ -313,8 +315,17 @@ class _Loop:
             yield from ((kind, i, variable) for i, variable in enumerate(variables))
 
     def _restore(self, tensors: Tensors) -> None:
-        for kind, i, variable in self._variables():
-            variable.assign(tensors[f"{kind}/{i:04}"].reshape(variable.shape))
+        """Puts a checkpoint's numbers in their places.
+
+        Raises:
+            InputError: it has others, as another version of Keras may keep them.
+        """
+        places = {f"{kind}/{i:04}": variable for kind, i, variable in self._variables()}
+        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith(("model/", "opt"))}
+        if found != {name: tuple(variable.shape) or (1,) for name, variable in places.items()}:
+            raise misfit(self.checkpoints.last)
+        for name, variable in places.items():
+            variable.assign(tensors[name].reshape(variable.shape))
         self.lowest = tensors["lowest"]
 
     def _affordable(self) -> int:
