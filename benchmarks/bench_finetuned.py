@@ -1,6 +1,6 @@
 """Fine-tuned VGG16 on ELPV over the splits of `bench_elpv.py`, beside the frozen one on the same splits.
 
-    python benchmarks/bench_finetuned.py                     seeds 100-104, the figure, logged
+    python benchmarks/bench_finetuned.py                     seeds 100-104, logged, and the table of the log
     python benchmarks/bench_finetuned.py --seeds 100-109     all of them, where there is time or a GPU
     python benchmarks/bench_finetuned.py --develop --seeds 0-1    nothing is written
     KERAS_BACKEND=torch python benchmarks/bench_finetuned.py --jobs 4    four splits at a time, on one GPU
@@ -218,7 +218,7 @@ def answers(task: Task, trained: Trained) -> np.ndarray:
     """(N, C) logits of the test images over the views to serve with, by what was trained.
 
     The product asks the saved bundle, from raw files, for every test image; `parity.json` says how near the
-    two are. Here that would take eight passes through the whole network for each of fifteen splits.
+    two are. Here that would take eight passes through the whole network for each split.
     """
     tensor, rows = task.reads(trained.boundary), np.arange((task.split == "test").sum())
     source = opened(task, "test").source

@@ -2,9 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests import models
 
-from headstart.evaluation.explain import A_CLASS, MISTAKES, RIGHT, Heatmaps, load, shown_mistakes, worth
+from headstart.evaluation.explain import (
+    A_CLASS,
+    MISTAKES,
+    RIGHT,
+    Explainer,
+    Heatmaps,
+    load,
+    shown_mistakes,
+    worth,
+)
 from headstart.evaluation.predictions import Predictions
+from headstart.inference.predictor import Predictor
 
 
 def said(wrong: int, right: int, classes: int = 2) -> Predictions:
@@ -42,3 +53,21 @@ def test_heatmaps_come_back_as_they_were_saved(tmp_path, count):
     found = load(tmp_path / "heatmaps.safetensors")
     np.testing.assert_array_equal(found.rows, maps.rows)
     np.testing.assert_array_equal(found.heats, maps.heats)
+
+
+@pytest.mark.parametrize("engine", ["ncnn", "openvino", "keras"])
+def test_many_heats_are_those_of_each_image_alone(tmp_path, engine):
+    """On lanes or in batches, whichever the engine has: each image in its place, with its own classes."""
+    explainer = Explainer(Predictor(models.saved(tmp_path / "model"), engine))
+    rng = np.random.default_rng(0)
+    squares = [rng.integers(0, 256, (models.SIZE, models.SIZE, 3), dtype=np.uint8) for _ in range(5)]
+    classes = [(i % 3, (i + 1) % 3)[: 1 + i % 2] for i in range(5)]
+
+    found = list(explainer.heats(iter(squares), classes))
+
+    assert [len(heats) for heats in found] == [1, 2, 1, 2, 1]
+    for heats, square, wanted in zip(found, squares, classes, strict=True):
+        for heat, one in zip(heats, wanted, strict=True):
+            [[alone]] = explainer.heats([square], [(one,)])
+            np.testing.assert_allclose(heat, alone, atol=1e-5)
+    assert np.abs(found[1][0] - found[3][0]).max() > 0.1

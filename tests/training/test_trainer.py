@@ -566,7 +566,7 @@ def test_a_finished_phase_is_only_put_back(finished, unbroken):
 
 
 def test_a_checkpoint_of_other_variables_is_refused(tmp_path):
-    """As another version of Keras may leave one: AdamW keeps two moments of each weight, SGD none."""
+    """As another version of Keras may leave one: AdamW keeps two moments of each weight, SGD here one."""
     train = examples(*blobs())
     before = loop(tmp_path, train)
     before._compile()
@@ -578,6 +578,13 @@ def test_a_checkpoint_of_other_variables_is_refused(tmp_path):
     now._compile()
     with pytest.raises(InputError, match=r"other versions.*Received: .*last\.safetensors.*begins anew"):
         now._restore(tensors)
+
+    wider = loop(tmp_path, examples(*blobs()), state=begun, model=linear(classes=3))
+    wider._compile()
+    with pytest.raises(InputError, match="other versions"):
+        wider._restore(tensors)
+    with pytest.raises(InputError, match="other versions"):
+        before._restore({name: tensor for name, tensor in tensors.items() if name != "optimizer/0000"})
 
     before._restore(tensors)
 

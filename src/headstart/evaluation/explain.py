@@ -82,7 +82,7 @@ class Explainer:
         )
 
     def heats(self, squares: Iterable[np.ndarray], classes: Iterable[Sequence[int]]) -> Iterator[np.ndarray]:
-        """Yields (classes, H, W) heat in [0, 1], of those asked for, for each (size, size, 3) uint8 image."""
+        """Yields, for each (size, size, 3) uint8 image, the heat of its `classes`: (len(classes), H, W)."""
         seen = run_with_maps(self.engine, squares)
         for (features, last_map), wanted in zip(seen, classes, strict=True):
             yield self._heats(features, last_map, wanted)

@@ -204,5 +204,5 @@ def _keep(store: Store, keys: list[bytes], vectors: Iterator[np.ndarray]) -> Non
                 start, held = start + SHARD, []
     finally:
         if held:
-            interrupt.came()
-            store.add(keys[start : start + len(held)], held)
+            with interrupt.once():
+                store.add(keys[start : start + len(held)], held)

@@ -33,6 +33,17 @@ def came() -> int:
     return _first[0] if _first else 0
 
 
+@contextmanager
+def once() -> Iterator[None]:
+    """Inside the block nothing is raised again, so that what has to be written is; a new signal still is."""
+    came()
+    try:
+        yield
+    finally:
+        if _first and _timer():
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+
 def _timer() -> list[int]:
     return [signal.SIGALRM] if hasattr(signal, "setitimer") else []
 

@@ -93,12 +93,12 @@ class MapStore:
             for key, features, tensor in computed:
                 held.append((key, features, half(tensor)))
                 if len(held) == count:
-                    full, held = held, []
-                    self._write(full)
+                    self._write(held)
+                    held = []
         finally:
             if held:
-                interrupt.came()
-                self._write(held)
+                with interrupt.once():
+                    self._write(held)
 
     def read(self, key: bytes) -> np.ndarray:
         """(H, W, C) float16."""

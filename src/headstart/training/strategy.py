@@ -183,10 +183,10 @@ def _fit_head_by_steps(
 def _untrained_head(
     task: Task, features: np.ndarray | None, kept: Scaling | None
 ) -> tuple[Arrays, Scaling | None]:
-    """Random, but for hidden layers that the user's file of weights holds; and what its features need.
+    """Random, but for hidden layers that the user's file of weights holds; and the scaling of its features.
 
-    That is the scaling `kept` in a checkpoint, if there is one: features that are computed anew may differ in
-    the last bit. The hidden layers of a file know raw features; from scratch there are none to go by.
+    The one `kept` in a checkpoint comes first: features that are computed anew may differ in the last bit.
+    The hidden layers of a file know raw features; from scratch there are none to go by.
     """
     model, size = task.config.model, task.config.data.image_size
     arrays = heads.random(task.backbone, model.head, size, task.classes, task.config.seed)
@@ -272,6 +272,7 @@ def _beginning(
         return *_untrained_head(task, None, None), State()
     saved = journal.checkpoints.load()
     begun, kept = saved is not None and saved[0].phase == len(plan) - 1, _kept_scaling(saved)
+    del saved  # it may take gigabytes
     if begun and kept:
         return *_untrained_head(task, None, kept), State()
     if train is None or val is None:

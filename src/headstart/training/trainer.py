@@ -1,8 +1,9 @@
 """The step loop: one phase of training, resumable at every step with the same bits.
 
 Order, variant and blend of the images are functions of (seed, phase, epoch, step); all else that changes is
-in `model.variables` and `optimizer.variables` (Keras's own savers leave out the state of Dropout). Only
-`train_on_batch` and `predict_on_batch` are asked of Keras, so any of its backends will do.
+in `model.variables` and `optimizer.variables` (Keras's own savers leave out the state of Dropout), and in the
+lowest losses so far. Only `train_on_batch` and `predict_on_batch` are asked of Keras, so any of its backends
+will do.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def fit(stage: Stage, state: State, tensors: Tensors, checkpoints: Checkpoints) 
 
     Raises:
         GateError: the loss is no number any more.
+        InputError: the checkpoint is damaged, or of other versions.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM; the step that was under way is saved.
     """
     with deferred() as asked:
@@ -321,8 +323,9 @@ class _Loop:
             InputError: it has others, as another version of Keras may keep them.
         """
         places = {f"{kind}/{i:04}": variable for kind, i, variable in self._variables()}
-        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith(("model/", "opt"))}
-        if found != {name: tuple(variable.shape) or (1,) for name, variable in places.items()}:
+        wanted = {name: tuple(variable.shape) or (1,) for name, variable in places.items()}
+        beside = {"lowest", *self.stage.kept}
+        if {name: tensor.shape for name, tensor in tensors.items() if name not in beside} != wanted:
             raise misfit(self.checkpoints.last)
         for name, variable in places.items():
             variable.assign(tensors[name].reshape(variable.shape))
