@@ -203,6 +203,35 @@ def test_a_bundle_is_not_taken_for_a_run(run):
     bundle.load(run.model)  # as whole as before
 
 
+def test_an_evaluation_waits_for_no_other(trained):
+    """Its numbers and the rule that another gives the model would not belong together."""
+    from headstart import resume
+
+    run = trained("run")
+    before = (run.evaluation("test") / "metrics.json").stat()
+    with resume.locked(run.root):
+        for data in (None, run.root.parent / "data"):
+            with pytest.raises(InputError, match="Another command is writing there"):
+                hs.evaluate(run, data)
+    assert (run.evaluation("test") / "metrics.json").stat() == before
+    with pytest.raises(InputError, match="There is no trained model here"):
+        hs.evaluate(run.root.parent / "nowhere")
+    assert not (run.root.parent / "nowhere").exists()
+    assert hs.load(run, "auto").engine_name == "ncnn"
+    hs.evaluate(run, engine="auto")
+
+
+def test_a_name_that_no_bundle_holds_is_refused_before_the_work(tmp_path):
+    for i in range(24):
+        Image.new("RGB", (32, 32), (10 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{'x' * (256 if i % 2 else 1)}" for i in range(24)]
+    (tmp_path / "table.csv").write_text("path,label\n" + "\n".join(rows))
+
+    with pytest.raises(InputError, match=r"name of a class is too long.*255 letters.*256 letters"):
+        hs.train(tmp_path / "table.csv", tmp_path / "run", backbone="vgg-tiny", image_size=32, engine="ncnn")
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
 def test_another_engine_leaves_the_run_s_own_numbers_alone(trained):
     run = trained("run")
     before = {path: path.read_bytes() for path in (run.evaluation("test") / "metrics.json", run.report)}

@@ -14,7 +14,13 @@ from headstart.errors import InputError
 from headstart.rundir import RunDir
 
 FACTS = {
-    "config": {"training": {"epochs": 12, "strategy": "finetune"}, "seed": 0},
+    "config": {
+        "data": {},
+        "model": {},
+        "training": {"epochs": 12, "strategy": "finetune"},
+        "evaluation": {},
+        "seed": 0,
+    },
     "dataset": {"fingerprint": "aa", "images": 90},
     "versions": {"keras": "3.15.1", "numpy": "2.4.0"},
     "hardware": {"cores": 2, "instructions": "AVX2, AVX-512", "gpu": "", "processor": "a fast one"},
@@ -165,7 +171,10 @@ def test_control_characters_do_not_reach_the_terminal(unfinished):
     assert "a\\nb.png" in line
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"config": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"config": 3}', '{"config": {"data": 1}}', '{"config": {}, "versions": []}', "\x00"],
+)
 def test_a_damaged_run_json_is_refused_in_one_line(unfinished, content):
     unfinished.run_json.write_text(content)
 
@@ -191,7 +200,40 @@ def test_what_is_taken_over_leaves_no_numbers_of_the_model_before(finished):
 
     resume.begin_anew(finished)
 
-    assert {path.name for path in finished.root.iterdir()} == {"model"}
+    assert {path.name for path in finished.root.iterdir()} == {"model", "run.json"}
+    assert resume.standing(finished, facts()) == "new"  # also if it is killed here
+    with pytest.raises(InputError, match="not finished"):
+        resume.finished_facts(finished)
+
+
+@pytest.mark.parametrize("name", ["run.json", "manifest.parquet", "settings.json"])
+def test_what_is_no_run_is_not_taken_for_one_and_loses_nothing(tmp_path, name):
+    """A folder of somebody's own images, in which `data check` has written."""
+    run = RunDir(tmp_path)
+    (picture := run.exports / "cat" / "1.jpg").parent.mkdir(parents=True)
+    picture.touch()
+    if name != "run.json":
+        (tmp_path / name).touch()
+
+    with pytest.raises(InputError, match="exists and is not a run"):
+        resume.require_free(run, "elsewhere")
+    with pytest.raises(InputError, match="This folder holds something else"):
+        resume.require_no_other(run)
+    resume.begin_anew(run)
+
+    assert picture.exists()
+
+
+def test_a_lock_that_is_a_link_empties_no_other_file(tmp_path):
+    """As in a run that came from elsewhere."""
+    (mine := tmp_path / "mine").write_text("precious")
+    (run := tmp_path / "run").mkdir()
+    (run / ".lock").symlink_to(mine)
+
+    with pytest.raises(InputError, match="The lock is a link"), resume.locked(run):
+        pass
+
+    assert mine.read_text() == "precious"
 
 
 def test_only_a_finished_run_is_looked_into(finished):

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, NoReturn, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from headstart.errors import InputError, sentence
+
+
+def _whole(kind: type, tokens: Sequence[Token]) -> int:  # noqa: ARG001 - as cyclopts calls it
+    """Of one word; left to itself, cyclopts rounds 2.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"it is no whole number. Received: {tokens[0].value!r}.") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""A whole number on the command line, or in a file of options."""
 
 Fit = Literal["letterbox", "crop", "stretch"]
 NearDuplicates = Literal["together", "ignore"]
@@ -55,7 +68,7 @@ class DataConfig:
     """Earlier run whose split is kept; only images it does not know are placed."""
     fit: Fit = "letterbox"
     """How an image becomes a square: padded, centre-cropped (ImageNet's protocol) or stretched."""
-    image_size: int = 224
+    image_size: Whole = 224
     """Side of that square in pixels."""
 
 
@@ -66,7 +79,7 @@ class ModelConfig:
 
     backbone: Backbone = "vgg16"
     """Pretrained network. `vgg-tiny` has random weights and serves smoke tests."""
-    blocks: int = 0
+    blocks: Whole = 0
     """Blocks of the backbone that are kept: fewer are faster and see less (docs/speed.md). 0: all."""
     weights: str = ""
     """File with the backbone's weights, or a name that `headstart weights list` shows; found or downloaded
@@ -91,9 +104,9 @@ class TrainConfig:
     """What `finetune` trains: `block5`, `block4` and what follows, a number of convolutions, or `all`."""
     solver: Solver = "lbfgs"
     """Of the head: `lbfgs`: exact, regularisation chosen on validation. `keras`: epochs."""
-    epochs: int = 0
+    epochs: Whole = 0
     """Most epochs of the last phase; early stopping ends sooner. 0: as many as the strategy usually needs."""
-    batch_size: int = 32
+    batch_size: Whole = 32
     """Images in a step."""
     optimizer: Optimizer = "adamw"
     """Takes the steps. `adam` has no weight decay, `sgd` has Nesterov's momentum."""
@@ -109,7 +122,7 @@ class TrainConfig:
     """Share of the target that is spread over all classes."""
     dropout: float = 0.0
     """Share of the inputs that each dense layer loses in training."""
-    patience: int = 5
+    patience: Whole = 5
     """Epochs clearly worse on validation before it stops; the best epoch's weights are kept. 0: never."""
     average: float = 0.0
     """Momentum of an average of the weights over the steps, such as 0.99, which is then used. 0: none."""
@@ -119,7 +132,7 @@ class TrainConfig:
     """`balanced` weighs classes inversely to their number of images."""
     augment: Augmentation = "auto"
     """How training images are varied (docs/augmentation.md). `auto`: `dihedral` with --views 8, else none."""
-    augment_views: int = 0
+    augment_views: Whole = 0
     """Variants of each image, one an epoch in turn, cached where they are frozen. 0: 1 to 8 by preset."""
     mix: Mix = "none"
     """Blends images and their labels above the frozen part."""
@@ -147,7 +160,7 @@ class RunningConfig:
 class EvalConfig:
     """What is counted."""
 
-    top_k: int = 5
+    top_k: Whole = 5
     """An answer counts for top-k accuracy if the truth is among the k most probable."""
     cost: tuple[str, ...] = ()
     """`TRUE:ANSWER=N`: this mistake costs N, others 1; may be repeated. The least expected cost is
@@ -166,7 +179,7 @@ class RunConfig:
     training: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
     running: RunningConfig = field(default_factory=RunningConfig)
-    seed: int = 0
+    seed: Whole = 0
     """Settles the split, the initial weights and the order of training."""
 
     def to_dict(self) -> dict[str, Any]:

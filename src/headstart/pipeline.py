@@ -18,6 +18,7 @@ from headstart.progress import note, timed
 from headstart.rundir import RunDir, sweep, write_json
 
 MOST_NEIGHBOURS = 50
+DROP = 0.5  # percentage points of accuracy that 8-bit integers may cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def train(
             return run
         note(f"{printable(run.root)} is finished with these options and data, but for its report.")
         with resume.locked(run.root):
-            evaluate(run)  # an evaluation by other options may have been cut short, too
+            _evaluate(run)  # an evaluation by other options may have been cut short, too
         return run
     stages.describe(manifest, ledger)
     with resume.locked(run.root):
@@ -156,13 +157,23 @@ def evaluate(
 
     Raises:
         InputError: this is no run, or data or options cannot be used, or other data was evaluated by that
-            name.
+            name, or another command is writing there.
     """
+    run = _run(run)
+    spec(run)  # where there is no model, there shall be no lock
+    with resume.locked(run.root):
+        return _evaluate(run, data, "" if engine == "auto" else engine, options)
+
+
+def _evaluate(
+    run: RunDir, data: str | Path | None = None, engine: str = "", options: dict[str, Any] | None = None
+) -> Evaluation:
+    """As `evaluate`, in a run that is locked: numbers and rule are of one command."""
     from headstart import stages
     from headstart.data import manifest as manifests
     from headstart.report.render import render
 
-    run = _run(run)
+    options = options or {}
     predictor = load(run, engine)
     own = engine in ("", predictor.spec.engine)
     facts = resume.finished_facts(run)
@@ -178,10 +189,9 @@ def evaluate(
             )
         )
     if options:
-        with resume.locked(run.root):
-            stages.redecide(run, asked)
+        stages.redecide(run, asked)
         if not own:
-            evaluate(run)  # its own numbers follow, too
+            _evaluate(run)  # its own numbers follow, too
         predictor = load(run, engine)
     split = _split(data) + ("" if own else f"-{engine}")
     if data is None:
@@ -273,7 +283,7 @@ def explain(
     return (explainer.explain(source, classes, neighbours) for source in sources)
 
 
-def quantize(run: RunDir | str | Path, max_drop: float = 0.5, time_limit: str = "10m") -> Int8:
+def quantize(run: RunDir | str | Path, max_drop: float = DROP, time_limit: str = "10m") -> Int8:
     """Makes a model ready for the engine ``openvino-int8``, if validation images prove that it does no harm.
 
     Args:
@@ -306,7 +316,7 @@ def export(
     to: str,
     out: str | Path | None = None,
     int8: bool = False,
-    max_drop: float = 0.5,
+    max_drop: float | None = None,
 ) -> Path:
     """Exports a trained model for other programs, and proves that it answers as it did here.
 
@@ -315,7 +325,7 @@ def export(
         to: `keras`, `onnx`, `openvino`, `litert` or `saved-model`.
         out: folder for the model and what belongs to it; ``export/<to>`` in the run by default.
         int8: in 8-bit integers, which `openvino` alone takes; see `quantize`, which is done first if need be.
-        max_drop: as `quantize` takes it.
+        max_drop: as `quantize` takes it; a model that lost more when it was quantized is quantized anew.
 
     Returns:
         The file or folder of the model.
@@ -329,8 +339,12 @@ def export(
 
     write.known(to, int8).require()
     run = run if isinstance(run, RunDir) else RunDir(Path(run))
-    if int8 and spec(run).int8 is None:
-        quantize(run, max_drop)
+    if max_drop is not None and not int8:
+        raise InputError(
+            sentence("--max-drop is about 8-bit integers.", remedy="Add --int8, or leave it out.")
+        )
+    if int8:
+        _quantized(run, max_drop)
     predictor = load(run, "openvino-int8" if int8 else "")
     if out is None and not run.model.is_dir():
         raise InputError(
@@ -344,6 +358,15 @@ def export(
     return write.export(predictor, to, Path(out) if out else run.exports / to, contents, reference)
 
 
+def _quantized(run: RunDir, max_drop: float | None) -> None:
+    """Quantizes a model that is not, or lost more than is allowed now."""
+    proof = spec(run).int8
+    if proof is None or (
+        max_drop is not None and not 100 * (proof.accuracy - proof.accuracy_int8) <= max_drop <= 100
+    ):
+        quantize(run, DROP if max_drop is None else max_drop)
+
+
 def image_root(run: RunDir | str | Path) -> Path | None:
     """The folder that the paths of a run's images start from; None for a bundle alone."""
     from headstart.data import manifest as manifests
@@ -355,11 +378,13 @@ def image_root(run: RunDir | str | Path) -> Path | None:
 def load(run: RunDir | str | Path, engine: str = "") -> Predictor:
     """Opens the trained model of a run directory, or of a bundle copied out of one.
 
+    `engine` is another than the one it was trained with; empty, or ``auto``, for that one.
+
     >>> load("nowhere")
     Traceback (most recent call last):
     headstart.errors.BundleError: There is no trained model here. ...
     """
-    return Predictor(_bundle(run), engine)
+    return Predictor(_bundle(run), "" if engine == "auto" else engine)
 
 
 def spec(run: RunDir | str | Path) -> BundleSpec:

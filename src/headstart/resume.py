@@ -11,13 +11,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from headstart.errors import InputError, printable, sentence
-from headstart.rundir import RunDir
+from headstart.rundir import RunDir, write_json
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems answer that know no locks."""
+
+CHECKED = {"manifest.parquet", "data_report.csv", "data.html"}
+"""What `headstart data check` writes."""
+
+TREES = ("dataset", "decided", "hardware", "seconds", "versions")
+SECTIONS = ("data", "model", "training", "evaluation")
+"""What of ``run.json``, and of the options in it, has parts."""
 
 FACTS_LIMIT = 16 * 2**20
 """Bytes of ``run.json``, many times what is ever written."""
@@ -36,13 +43,14 @@ def require_outside(run: RunDir, data: str | Path) -> None:
         )
 
 
-def require_no_training(run: RunDir) -> None:
-    """Refuses to overwrite the manifest of a training, which says what its model has not seen."""
-    if run.run_json.exists():
+def require_no_other(run: RunDir) -> None:
+    """Refuses a folder that is not a check's: a training, whose manifest must stay, or anything else."""
+    if run.root.exists() and not _only_a_check(run.root):
+        what = "a training, whose manifest must stay" if run.run_json.exists() else "something else"
         raise InputError(
             sentence(
-                "This folder holds a training, whose manifest must stay.",
-                allowed="a new folder, or that of an earlier check",
+                f"This folder holds {what}.",
+                allowed="a new or empty folder, or that of an earlier check",
                 received=str(run.root),
                 remedy="Choose another with --out.",
             )
@@ -52,21 +60,31 @@ def require_no_training(run: RunDir) -> None:
 def require_free(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images, or into a folder that is something else than a run."""
     require_outside(run, data)
-    if run.manifest.exists() or run.run_json.exists() or not run.root.exists():
-        return
-    # What a killed run may leave behind has a name with a dot, see `rundir.atomic_file`.
-    if not run.root.is_dir() or not all(path.name.startswith(".") for path in run.root.iterdir()):
+    if run.root.exists() and not run.run_json.exists() and not _only_a_check(run.root):
         raise InputError(
             sentence(
                 "The output folder exists and is not a run.",
-                allowed="a new or empty folder, or an earlier run",
+                allowed="a new or empty folder, or an earlier run or check",
                 received=str(run.root),
                 remedy="Choose another with --out.",
             )
         )
 
 
+def _only_a_check(folder: Path) -> bool:
+    """Whether nothing is in it but what `headstart data check` writes, which is not missed.
+
+    What a killed command may leave behind has a name with a dot, see `rundir.atomic_file`.
+    """
+    return folder.is_dir() and all(
+        path.name in CHECKED or path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
 Standing = Literal["new", "unfinished", "finished"]
+
+BEGUN: dict[str, Any] = {"config": {}, "finished": False}
+"""What ``run.json`` says while a run is being taken over."""
 
 
 def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), force: bool = False) -> Standing:
@@ -83,9 +101,9 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     Raises:
         InputError: it holds a run with others, and `force` isn't given.
     """
-    if not run.run_json.exists():
+    before = read_facts(run) if run.run_json.exists() else BEGUN
+    if before == BEGUN:
         return "new"
-    before = read_facts(run)
     finished = before.get("finished") is True and (run.model / "MANIFEST.sha256").exists()
     deciding: dict[str, Any] = {name: facts[name] for name in ("config", "dataset", "files") if name in facts}
     changed = _differences(before, deciding)
@@ -129,11 +147,17 @@ def read_facts(run: RunDir) -> dict[str, Any]:
     try:
         if run.run_json.stat().st_size <= FACTS_LIMIT:
             facts = json.loads(run.run_json.read_text(encoding="utf-8"))
-            if isinstance(facts, dict) and isinstance(facts["config"], dict):
-                return facts
-    except (ValueError, KeyError, RecursionError):
+            options = facts["config"]
+            trees = [facts.get(name, {}) for name in TREES] + [options.get(name, {}) for name in SECTIONS]
+            if all(isinstance(tree, dict) for tree in trees):
+                return dict(facts)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise InputError(
+    raise _damaged(run)
+
+
+def _damaged(run: RunDir) -> InputError:
+    return InputError(
         sentence(
             "This run.json is damaged.",
             received=str(run.run_json),
@@ -157,6 +181,8 @@ def finished_facts(run: RunDir) -> dict[str, Any]:
                 remedy="Repeat the command that trains it, which goes on where it stopped.",
             )
         )
+    if not facts["config"].keys() >= set(SECTIONS):
+        raise _damaged(run)
     return facts
 
 
@@ -164,7 +190,7 @@ def finished_facts(run: RunDir) -> dict[str, Any]:
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other commands from writing into a folder; the lock ends with the process, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with _lock_file(folder / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -183,12 +209,30 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def _lock_file(path: Path) -> TextIO:
+    """Opened to be locked, and for nothing else: in a run from elsewhere it may be a link to another file.
+
+    Raises:
+        InputError: it is one.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        line = "The lock is a link, which headstart does not make."
+        raise InputError(sentence(line, received=str(path), remedy="Remove it.")) from error
+    return os.fdopen(descriptor, "r+")
+
+
 def begin_anew(run: RunDir) -> None:
     """Forgets a run that is taken over; killed halfway, what is left is still a run to take over.
 
-    Its model stays until there is a new one.
+    Its model stays until there is a new one. Where there is no run, nothing is removed.
     """
-    run.run_json.unlink(missing_ok=True)  # first: nothing else says what the rest belongs to
+    if not run.run_json.exists():
+        return
+    write_json(run.run_json, BEGUN)  # first: nothing else says what the rest belongs to
     run.report.unlink(missing_ok=True)
     run.history.unlink(missing_ok=True)
     run.parity.unlink(missing_ok=True)

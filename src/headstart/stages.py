@@ -124,6 +124,15 @@ def decided(task: Task) -> dict[str, Any]:
 def require_small_enough(task: Task, data: Manifest) -> None:
     """Refuses names of classes that no bundle holds, and costs of others, before the long work."""
     rule = Rule(costs=thresholds.costs(task.config.evaluation.cost, data.class_names))
+    if longest := next((name for name in data.class_names if len(name) > bundle.NAME_LIMIT), ""):
+        raise InputError(
+            sentence(
+                "The name of a class is too long for a bundle.",
+                allowed=f"{bundle.NAME_LIMIT} letters",
+                received=f"{longest[:60]}…, {len(longest)} letters",
+                remedy="Give it a shorter one.",
+            )
+        )
     size = len(to_json(asdict(_spec(task, data, "image", 1.0, rule))).encode())
     if size > bundle.SPEC_LIMIT:
         raise InputError(

@@ -259,6 +259,7 @@ def test_compare_says_that_a_run_is_not_better_than_itself(trained, tmp_path):
         (["train", "PHOTOS", "--val", "1.5"], ["--val", "Received: 1.5"]),
         (["train", "PHOTOS", "--val", "much"], ["--val", "much"]),
         (["train", "PHOTOS", "--wings", "2"], ["--wings"]),
+        (["train", "PHOTOS", "--epochs", "2.5"], ["--epochs", "no whole number", "Received: '2.5'"]),
         (["train", "PHOTOS", "--out", "PHOTOS/run"], ["--out"]),
         (["train", "PHOTOS", "--config", "nowhere.toml"], ["nowhere.toml"]),
         (["train"], ["DATA", "--help"]),
@@ -347,6 +348,8 @@ def test_a_file_of_options_is_obeyed_and_what_is_typed_wins(photos, tmp_path):
         ("weights = 'nowhere.h5'", "There is no such weights file"),  # `weights` is a command, too
         ("cache = 3", '"[cache]"'),
         ("seed = ", "is not TOML"),
+        ("epochs = 3.7", "no whole number"),
+        ("config = 'other.toml'", "cannot name another"),
         (None, "There is no such file of options"),
     ],
 )

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import headstart as hs
 from headstart import cli
+from headstart.errors import InputError
 
 COLOURS = {"blue": (40, 60, 220), "007": (30, 180, 40), "=red": (210, 30, 30)}
 FAST = ["--backbone", "vgg-tiny", "--image-size", "32", "--engine", "ncnn"]
@@ -225,6 +227,22 @@ def test_a_check_never_takes_a_training_s_place(messy, tmp_path, capsys):
     assert headstart("data", "check", messy, "--out", run) == 2
     assert "This folder holds a training" in capsys.readouterr().err
     assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_a_check_goes_nowhere_where_something_else_lies(messy, tmp_path, capsys):
+    """`train --out` there would take it for a run, and make room for its own folders."""
+    project = tmp_path / "project"
+    (project / "export").mkdir(parents=True)
+    assert headstart("data", "check", messy, "--out", project) == 2
+    assert "This folder holds something else" in capsys.readouterr().err
+    assert [path.name for path in project.iterdir()] == ["export"]
+
+
+def test_a_check_takes_options_in_python_too(messy, tmp_path):
+    found, _ = hs.check(messy, tmp_path / "out", near_duplicates="ignore", val=0.2)
+    assert "near-duplicate" not in set(found.ledger["check"])
+    with pytest.raises(InputError, match=r"no such option of data.*Received: 'epochs'"):
+        hs.check(messy, epochs=3)
 
 
 def test_groups_are_told_in_one_way(cells, capsys):

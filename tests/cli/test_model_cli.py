@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import h5py
 import pandas as pd
@@ -19,6 +20,7 @@ from tests import models
 import headstart as hs
 from headstart.backbones import specs, vgg, weights
 from headstart.inference import bundle
+from headstart.rundir import atomic_dir
 
 
 def headstart(*arguments, **options):
@@ -104,6 +106,47 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(trained, data, tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "far", "link.csv"]
 
 
+def test_answers_are_not_written_over_images(trained, data, tmp_path):
+    """As where `--out photos/*.png` was typed, and the shell made several names of it."""
+    images = sorted(data.rglob("*.png"))[:2]
+    copies = [
+        shutil.copy(image, tmp_path / name) for image, name in zip(images, ("a.png", "b.dat"), strict=True)
+    ]
+    before = [path.read_bytes() for path in copies]
+    for out in (tmp_path / "a.png", tmp_path / "b.dat", tmp_path / "new.jpg"):
+        done = headstart("predict", trained, *images, "--out", out)
+        assert done.returncode == 2
+        assert "answers are not written over images" in done.stderr
+    (tmp_path / "text.csv").write_text("no image")
+    done = headstart("predict", trained, tmp_path / "text.csv", "--out", tmp_path / "text.csv")
+    assert "answers are not written over images" in done.stderr
+
+    assert [path.read_bytes() for path in copies] == before
+    assert (tmp_path / "text.csv").read_text() == "no image"
+
+
+def test_a_reader_that_ends_too_soon_is_said(trained, data, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["head", "-c", "1", str(tmp_path / "pipe")], stdout=subprocess.DEVNULL)
+    many = [path for path in sorted(data.rglob("*.png")) for _ in range(40)]
+
+    done = headstart("predict", trained, *many, "--format", "json", "--out", tmp_path / "pipe")
+
+    reader.wait()
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("headstart: What reads the answers ended before")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_fault(trained, closed):
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m headstart describe "$1" {closed}', sys.executable, str(trained)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
 def test_the_screen_gets_the_same_answers(trained, data, tmp_path):
     headstart("predict", trained, data, "--out", tmp_path / "a.json")
     done = headstart("predict", trained, data, "--format", "json")
@@ -167,6 +210,30 @@ def test_quantize_export_and_predict_in_8_bits(run, data):
     assert {route["precision"] for route in certificate["routes"]} == {"int8"}
     assert certificate["passed"]
 
+    (run / "export" / "openvino" / "app.py").write_text("mine")
+    again = headstart("export", run, "--to", "openvino", "--int8")
+    assert again.returncode == 2
+    assert "replace something that is none" in again.stderr
+    assert "app.py" in again.stderr
+    assert (run / "export" / "openvino" / "app.py").read_text() == "mine"
+
+
+def test_an_export_allows_no_more_loss_than_it_is_told(run):
+    """A proof that allowed more is not taken for one: here one that says that 4 points were lost."""
+    assert headstart("quantize", run, "--max-drop", 100, "--time-limit", "1m").returncode == 0
+    loaded = bundle.load(run / "model")
+    lossy = replace(loaded.spec.int8, accuracy=1.0, accuracy_int8=0.96)
+    with atomic_dir(run / "model") as folder:
+        bundle.rewrite(loaded, folder, replace(loaded.spec, int8=lossy))
+
+    as_it_is = headstart("export", run, "--to", "openvino", "--int8", "--out", run / "one")
+    stricter = headstart("export", run, "--to", "openvino", "--int8", "--max-drop", 3, "--out", run / "two")
+
+    assert as_it_is.returncode == 0, as_it_is.stderr
+    found = bundle.load(run / "model").spec.int8
+    assert stricter.returncode in (0, 1)
+    assert found == lossy if stricter.returncode else 100 * (found.accuracy - found.accuracy_int8) <= 3
+
 
 def test_a_gate_that_says_no_is_1_and_one_line(run):
     """The validation answers say that it was always right, and sure of what is wrong now."""
@@ -199,6 +266,7 @@ def test_a_gate_that_says_no_is_1_and_one_line(run):
         (["export", "nowhere", "--to", "onnx"], "There is no trained model here"),
         (["predict", "RUN", "DATA", "--engine", "openvino-int8"], "has not been made to run in 8-bit"),
         (["quantize", "RUN", "--max-drop", "-1"], "--max-drop is a number of points"),
+        (["export", "RUN", "--to", "onnx", "--max-drop", "1"], "--max-drop is about 8-bit integers"),
         (["quantize", "RUN/model"], "run"),
         (["describe", "nowhere"], "There is no trained model here"),
         (["weights", "import", "nowhere.h5"], "There is no such weights file"),

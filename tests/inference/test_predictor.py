@@ -8,6 +8,7 @@ from tests import models
 from headstart.backbones import specs, weights
 from headstart.data import images
 from headstart.engines import open_engine
+from headstart.errors import InputError
 from headstart.inference import bundle
 from headstart.inference.predictor import Predictor
 from headstart.inference.softmax import softmax
@@ -73,6 +74,17 @@ def test_a_bad_file_is_an_answer_in_its_place(tmp_path, picture):
     assert first.label == third.label != ""
     assert (second.path, second.label, second.probabilities) == (str(bad), "", {})
     assert "not an image" in second.error
+
+
+def test_one_image_is_not_taken_for_many(tmp_path, picture):
+    """Of a name the letters would be asked, of an array its rows."""
+    path, _ = picture
+    (tmp_path / "model").mkdir()
+    asked = predictor(tmp_path / "model")
+    for one in (str(path), path, path.read_bytes(), np.zeros((40, 50, 3), np.uint8)):
+        with pytest.raises(InputError, match="by the list"):
+            asked.predict(one)
+    assert len(asked.predict(np.zeros((2, 40, 50, 3), np.uint8))) == 2
 
 
 def test_a_stream_is_read_as_it_is_answered(tmp_path, picture):

@@ -60,6 +60,8 @@ app.command(doctor.doctor)
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command and exits: 0 done, 1 gate, 2 wrong input, 130 interrupted, 143 terminated."""
     interrupt.raised()
+    nobody = Path(os.devnull).open("w")  # noqa: SIM115 - where one is closed, as by `>&-`
+    sys.stdout, sys.stderr = sys.stdout or nobody, sys.stderr or nobody
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding has not
             stream.reconfigure(errors="backslashreplace")
@@ -76,8 +78,7 @@ def _run(arguments: list[str]) -> int:
     try:
         app.config = _config_files(arguments)
         result: Any = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return int(result or 0)
     except BaseException as error:
         if number := interrupt.came() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0):
@@ -137,6 +138,9 @@ def _options(name: str) -> Any:
     except ValueError as error:  # no TOML, or no UTF-8
         line = f"The file of options is not TOML: {printable(error)}."
         raise InputError(sentence(line, received=name)) from None
+    if "config" in content:
+        line = "A file of options cannot name another."
+        raise InputError(sentence(line, received=f"config in {name}", remedy="Take the line out."))
     found = cyclopts.config.Dict({"train": content}, use_commands_as_keys=True)
     found.source = name
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import cyclopts
 from cyclopts import Parameter
 
-from headstart.config import DataConfig
+from headstart.config import DataConfig, Whole
 from headstart.errors import printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def check(
     *,
     out: Path | None = None,
     strict: bool = False,
-    seed: int = 0,
+    seed: Whole = 0,
     options: Annotated[DataConfig | None, Parameter(name="*")] = None,
 ) -> int:
     """Look for everything that is wrong with the images, before anything is trained on them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.config import AnyEngine
+from headstart.config import AnyEngine, Whole
 
 
 def explain(
@@ -13,7 +13,7 @@ def explain(
     *paths: Path,
     out: Path = Path("explained"),
     of: tuple[str, ...] = (),
-    neighbours: int = 5,
+    neighbours: Whole = 5,
     engine: AnyEngine = "auto",
 ) -> int:
     """Show what answers rest on: heatmaps (Grad-CAM) and the most similar training images.

@@ -15,7 +15,7 @@ def export(
     to: ExportFormat,
     out: Path | None = None,
     int8: bool = False,
-    max_drop: float = 0.5,
+    max_drop: float | None = None,
 ) -> None:
     """Export a trained model for other programs, with proof that it answers as it did here.
 
@@ -28,7 +28,8 @@ def export(
         to: Format of the model.
         out: Folder for it; RUN/export/FORMAT by default.
         int8: In 8-bit integers, for OpenVINO; `headstart quantize` is done first if need be.
-        max_drop: As `headstart quantize` takes it.
+        max_drop: Points of accuracy that 8-bit integers may cost, 0.5 by default; a model that lost more is
+            quantized anew.
     """
     from headstart import pipeline
     from headstart.progress import shown

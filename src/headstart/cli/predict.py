@@ -6,10 +6,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from headstart.config import AnyEngine
+from headstart.data.images import is_image
 from headstart.errors import InputError, printable, sentence
 
 if TYPE_CHECKING:
@@ -44,14 +46,14 @@ def predict(
     form = _form(format, out)
     _check(form, out)
     listing = Listing.of(paths)
+    _require_no_image(listing, out)
     predictor = load(run, "" if engine == "auto" else engine)
     # Rows that appear on a terminal say how far it is.
     with shown(listing.count > 1 and (out is not None or not sys.stdout.isatty())):
         if out is None:
             errors = _print(predictor, listing, form, sys.stdout)
         elif _is_stream(out):
-            with out.open("w", encoding="utf-8") as stream:
-                errors = _print(predictor, listing, form, stream)
+            errors = _send(predictor, listing, form, out)
         else:
             errors = _write(predictor, listing, form, out)
     return 2 if errors else 0
@@ -73,6 +75,21 @@ def _check(form: str, out: Path | None) -> None:
         raise InputError(sentence(problem, remedy="Add --out FILE.parquet."))
 
 
+def _require_no_image(listing: Listing, out: Path | None) -> None:
+    """Refuses to replace an image by answers: a pattern after --out may have become several names."""
+    if out is None or _is_stream(out):
+        return
+    target = os.path.realpath(out)
+    if is_image(out) or (out.exists() and any(os.path.realpath(path) == target for path in listing)):
+        raise InputError(
+            sentence(
+                "--out is an image, or called one, and answers are not written over images.",
+                allowed="another name, such as answers.csv",
+                received=str(out),
+            )
+        )
+
+
 def _is_stream(out: Path) -> bool:
     """Whether it is a pipe or a device, such as `/dev/null`: written to, and never replaced."""
     return out.exists() and not out.is_file()
@@ -84,9 +101,20 @@ def _print(predictor: Predictor, listing: Listing, form: str, stream: TextIO) ->
     from headstart.progress import track
 
     seen: Counter[str] = Counter()
-    each = ([answer] for answer in track(predictor.stream(listing), "Predicting", listing.count))
-    stream.writelines(TEXTS[form](_counted(each, seen), listing.width))
+    with closing(track(predictor.stream(listing), "Predicting", listing.count)) as answers:
+        each = ([answer] for answer in answers)
+        stream.writelines(TEXTS[form](_counted(each, seen), listing.width))
     return seen["errors"]
+
+
+def _send(predictor: Predictor, listing: Listing, form: str, out: Path) -> int:
+    """Answers as they come, to a pipe or a device; as `_print`."""
+    try:
+        with out.open("w", encoding="utf-8") as stream:
+            return _print(predictor, listing, form, stream)
+    except BrokenPipeError as error:
+        line = "What reads the answers ended before it had all of them."
+        raise InputError(sentence(line, received=str(out), remedy="See what it says.")) from error
 
 
 def _write(predictor: Predictor, listing: Listing, form: str, out: Path) -> int:

@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from headstart.config import AnyEngine
+from headstart.config import AnyEngine, Whole
 from headstart.errors import InputError, printable, sentence
 from headstart.serving.limits import Limits
 
@@ -20,15 +20,15 @@ def serve(
     /,
     *,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: Whole = 8000,
     engine: AnyEngine = "auto",
     name: tuple[str, ...] = (),
     proxy: tuple[str, ...] = (),
-    rate: int | None = None,
+    rate: Whole | None = None,
     max_mb: float = Limits.body / 1e6,
     deadline: float = Limits.deadline,
     history: str = "",
-    keep_days: int = 0,
+    keep_days: Whole = 0,
     feedback: bool = True,
     keep_images: bool = False,
     log_json: bool = False,

@@ -85,9 +85,19 @@ def known(to: str, int8: bool = False) -> Format:
 def _require_free(out: Path) -> None:
     """An export may replace one, and nothing else."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise _taken(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / settings.SETTINGS).is_file():
-        raise _taken(out)
+        raise _taken(out, "")
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if names and not (out / settings.SETTINGS).is_file():
+        raise _taken(out, "")
+    if others := sorted(name for name in names - _written() if not name.startswith(".")):
+        raise _taken(out, others[0])
+
+
+def _written() -> set[str]:
+    """All names that an export may have: those of the model in any format, and what lies beside it."""
+    models = {row.file for row in FORMATS.values()}
+    weights = {str(Path(name).with_suffix(".bin")) for name in models}
+    return models | weights | {settings.LABELS, settings.SETTINGS, example.EXAMPLE, PARITY}
 
 
 def _require_proof(contents: Sequence[bytes]) -> None:
@@ -102,12 +112,12 @@ def _require_proof(contents: Sequence[bytes]) -> None:
         )
 
 
-def _taken(out: Path) -> InputError:
+def _taken(out: Path, other: str) -> InputError:
     return InputError(
         sentence(
             "The export would replace something that is none.",
-            allowed="a new or empty folder, or that of an earlier export",
-            received=str(out),
+            allowed="a new or empty folder, or that of an earlier export with nothing else in it",
+            received=str(out / other),
             remedy="Name another with --out.",
         )
     )

@@ -30,12 +30,21 @@ from headstart.errors import BundleError, InputError, sentence
 from headstart.inference import members
 from headstart.inference.familiarity import Familiarity
 from headstart.inference.members import ANSWERS, INT8, MANIFEST, REFERENCE, SPEC, WEIGHTS
-from headstart.inference.spec import FORMAT, SPEC_LIMIT, BundleSpec, Int8, Thresholds, damaged, parse
+from headstart.inference.spec import (
+    FORMAT,
+    NAME_LIMIT,
+    SPEC_LIMIT,
+    BundleSpec,
+    Int8,
+    Thresholds,
+    damaged,
+    parse,
+)
 from headstart.rundir import to_json, write_tensors
 
 __all__ = [
-    "FORMAT", "MANIFEST", "SPEC_LIMIT", "Bundle", "BundleSpec", "Golden", "Int8", "Reference", "Thresholds",
-    "load", "parse", "rewrite", "write",
+    "FORMAT", "MANIFEST", "NAME_LIMIT", "SPEC_LIMIT", "Bundle", "BundleSpec", "Golden", "Int8", "Reference",
+    "Thresholds", "load", "parse", "rewrite", "write",
 ]  # fmt: skip
 
 

@@ -66,8 +66,8 @@ class Parts:
             yield known
 
     def remove(self) -> None:
-        """Removes all of them."""
-        shutil.rmtree(self.folder)
+        """Removes all of them, but for what a network's file system keeps of files that are open."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _known(self, path: Path, stamps: Sequence[bytes]) -> list[Prediction] | None:
         if not path.exists():

@@ -16,7 +16,7 @@ from headstart.backbones import heads
 from headstart.data import images
 from headstart.data.loader import ahead
 from headstart.engines import ENGINES, INT8, Engine, open_engine, run_batches
-from headstart.errors import ImageError
+from headstart.errors import ImageError, InputError, sentence
 from headstart.inference import bundle as bundles
 from headstart.inference.decision import Decision
 from headstart.inference.reference import embedding
@@ -125,7 +125,23 @@ class Predictor:
         return list(self.stream(sources))
 
     def stream(self, sources: Iterable[Source]) -> Iterator[Prediction]:
-        """As `predict`, in bounded memory for any number of sources; images are read ahead on threads."""
+        """As `predict`, in bounded memory for any number of sources; images are read ahead on threads.
+
+        Raises:
+            InputError: one image is given for many.
+        """
+        if isinstance(sources, str | Path | bytes) or getattr(sources, "ndim", 4) != 4:
+            raise InputError(
+                sentence(
+                    "Images are asked about by the list.",
+                    allowed="a list of paths, bytes or arrays, or one array (N, height, width, 3)",
+                    received=f"one {type(sources).__name__}",
+                    remedy="Put it into a list.",
+                )
+            )
+        return self._stream(sources)
+
+    def _stream(self, sources: Iterable[Source]) -> Iterator[Prediction]:
         decoded = ahead(lambda source: (source, self._try(source)), sources)
         block_size = self._group if self.engine.lanes == 1 else 4 * self.engine.lanes
         while block := list(islice(decoded, block_size)):

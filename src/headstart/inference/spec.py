@@ -21,6 +21,8 @@ from headstart.inference.decision import Cost, Rule
 FORMAT = 4
 SPEC_LIMIT = 64 * 1024
 """Bytes of ``model.json``."""
+NAME_LIMIT = 255
+"""Letters of a class's name."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -188,7 +190,7 @@ def _check_values(values: dict[str, Any]) -> None:
         "image_size": type(size) is int and 32 <= size <= 1024,
         "class_names": isinstance(names, list)
         and 2 <= len(names) == len({n for n in names if isinstance(n, str)})
-        and all(0 < len(name) <= 255 for name in names),
+        and all(0 < len(name) <= NAME_LIMIT for name in names),
         "temperature": type(temperature) is float and 1e-3 <= temperature <= 1e3,
         "engine": isinstance(values["engine"], str) and values["engine"] in ENGINES,
         "thresholds": _are_thresholds(values["thresholds"]),

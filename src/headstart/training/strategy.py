@@ -248,6 +248,8 @@ def _deep(task: Task, journal: Journal) -> Trained:
     begun = State(phase=number, history=state.history, chosen=state.chosen)
     with timed(journal.clock, phase.name):
         state = _run(task, above, phase, number, examples, begun, journal, scale)
+    spent = sum(row["seconds"] for row in state.history if row["phase"] == phase.name)
+    journal.clock[phase.name] = max(journal.clock[phase.name], spent)  # before an interruption, too
     found = classifier.trained_arrays(above)
     arrays |= scale.folded(found, layer) if scale else found
     reference = features_above(task, arrays, tensor, read.source, examples[0].rows, 1)
