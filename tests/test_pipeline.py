@@ -221,6 +221,20 @@ def test_an_evaluation_waits_for_no_other(trained):
     hs.evaluate(run, engine="auto")
 
 
+def test_all_evaluations_follow_another_rule(trained):
+    """Those of other images and engines, too: compared with another run they would mix two rules."""
+    from headstart.evaluation.predictions import load
+
+    run = trained("run")
+    hs.evaluate(run, run.root.parent / "data")
+    hs.evaluate(run, engine="openvino")
+
+    hs.evaluate(run, cost=("class 0:class 1=5",))
+
+    for split in ("val", "test", "test-openvino", "data"):
+        assert load(run.evaluation(split) / "predictions.parquet").rule.costs == ((0, 1, 5.0),), split
+
+
 def test_a_name_that_no_bundle_holds_is_refused_before_the_work(tmp_path):
     for i in range(24):
         Image.new("RGB", (32, 32), (10 * i, 0, 0)).save(tmp_path / f"{i}.png")

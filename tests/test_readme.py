@@ -2,9 +2,15 @@
 
 import re
 import shlex
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -12,7 +18,8 @@ from PIL import Image
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SHELL = re.findall(r"^(headstart .*)$", README, re.MULTILINE)
+SHELL = re.findall(r"^(headstart (?!serve ).*)$", README, re.MULTILINE)
+SERVED = re.findall(r"^(headstart serve .*)$", README, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +45,29 @@ def drawn(name, seed):
     return Image.fromarray(colours[shape.astype(int)].astype(np.uint8))
 
 
+def serves(folder, line):
+    """Whether the page is there until Ctrl-C; on another port, as the tests may run side by side."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", *shlex.split(line), f"--port={port}"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        said, found, until = process.stdout.readline(), "", time.monotonic() + 60
+        while not found and time.monotonic() < until:
+            with suppress(URLError), urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+                found = page.read().decode()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.stdout.close()
+    return str(port) in said and "ripe" in found
+
+
 def test_there_is_something_to_test():
     assert [line.split()[1] for line in SHELL] == ["train", "predict", "data", "train", "explain", "compare"]
+    assert SERVED == ["headstart serve runs/photos"]
     assert len(CODE) == 2
 
 
@@ -57,6 +85,7 @@ def test_the_commands(folder):
     assert (folder / "runs" / "photos-check" / "data.html").exists()
     assert (folder / "explained" / "new.png").exists()
     assert "can't say" in said["compare"]
+    assert serves(folder, SERVED[0])
 
 
 @pytest.mark.parametrize("code", CODE)

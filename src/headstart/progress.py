@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+from headstart.errors import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -54,17 +56,19 @@ def bar(description: str, total: int, done: int = 0, narrow: bool = False) -> It
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description:<12}" if narrow else "{task.description:<22}"),
+        TextColumn("{task.description:<12}" if narrow else "{task.description:<22}", markup=False),
         BarColumn(bar_width=12 if narrow else 28),
         *([] if narrow else [MofNCompleteColumn()]),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     console = Console(stderr=True)
     # Left to itself, rich would send to stderr what is written to stdout meanwhile.
     with Progress(*columns, console=console, redirect_stdout=False) as progress:
-        yield _Shown(progress, progress.add_task(description, total=total, completed=done, rate="", text=""))
+        yield _Shown(
+            progress, progress.add_task(printable(description), total=total, completed=done, rate="", text="")
+        )
 
 
 class _Shown(Bar):

@@ -219,8 +219,9 @@ def redecide(run: RunDir, asked: EvalConfig) -> None:
     with atomic_dir(run.model) as folder:
         bundle.rewrite(saved, folder, replace(saved.spec, thresholds=thresholds, costs=said.rule.costs))
     evaluate.write(run, "val", said, asked.top_k)
-    if (place := run.evaluation("test") / "predictions.parquet").exists():
-        evaluate.write(run, "test", replace(load_predictions(place), rule=said.rule), asked.top_k)
+    for place in sorted(run.evaluation("test").parent.glob("*/predictions.parquet")):
+        if (split := place.parent.name) != "val":
+            evaluate.write(run, split, replace(load_predictions(place), rule=said.rule), asked.top_k)
     write_json(run.run_json, read_facts(run) | {"evaluation": asdict(asked)})
 
 

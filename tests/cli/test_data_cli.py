@@ -283,6 +283,8 @@ def test_an_extended_run_keeps_its_split(cells, work, tmp_path, capsys):
     assert new[old.index].equals(old)
     assert headstart("train", images, "--out", "runs/third", "--extend", "runs/nowhere", *FAST) == 2
     assert "--extend needs an earlier run" in capsys.readouterr().err
+    assert headstart("data", "check", images, "--out", "runs/check", "--extend", "runs/nowhere") == 2
+    assert "--extend needs an earlier run" in capsys.readouterr().err
 
 
 def test_changed_images_of_a_finished_run_are_named(cells, tmp_path, capsys):

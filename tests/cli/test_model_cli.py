@@ -210,12 +210,14 @@ def test_quantize_export_and_predict_in_8_bits(run, data):
     assert {route["precision"] for route in certificate["routes"]} == {"int8"}
     assert certificate["passed"]
 
-    (run / "export" / "openvino" / "app.py").write_text("mine")
-    again = headstart("export", run, "--to", "openvino", "--int8")
-    assert again.returncode == 2
-    assert "replace something that is none" in again.stderr
-    assert "app.py" in again.stderr
-    assert (run / "export" / "openvino" / "app.py").read_text() == "mine"
+    for name in ("app.py", ".git"):
+        (run / "export" / "openvino" / name).write_text("mine")
+        again = headstart("export", run, "--to", "openvino", "--int8")
+        assert again.returncode == 2
+        assert "replace something that is none" in again.stderr
+        assert name in again.stderr
+        assert (run / "export" / "openvino" / name).read_text() == "mine"
+        (run / "export" / "openvino" / name).unlink()
 
 
 def test_an_export_allows_no_more_loss_than_it_is_told(run):

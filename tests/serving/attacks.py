@@ -307,9 +307,8 @@ CHUNKS = {
 
 # --- What is too deep, too large or too many --------------------------------------------------------------
 
+DEEP = {"lists in lists": b"[" * 100_000, "objects in objects": b'{"a":' * 50_000}
 JSON = {
-    "lists in lists": b"[" * 100_000,
-    "objects in objects": b'{"a":' * 50_000,
     "a million digits": b'{"images": ' + b"9" * 1_000_000 + b"}",
     "a number beyond all": b'{"images": 1e999999}',
     "not a number": b'{"images": NaN}',
@@ -450,8 +449,12 @@ ATTACKS = [
     *_group("JSON for a correction", (400, 200), {
         name: post("/v1/feedback", body, "application/json") for name, body in JSON.items()
     }),
+    *_group("JSON", (413, 200), {
+        f"{name} for {place}": post(place, body, "application/json")
+        for name, body in DEEP.items() for place in ("/v1/predict", "/v1/feedback")
+    }),
     *_group("a tensor", (400, 200), {
-        name: post(INFER, body, "application/json") for name, body in (JSON | TENSORS).items()
+        name: post(INFER, body, "application/json") for name, body in (DEEP | JSON | TENSORS).items()
     }),
     *_group("a form", (400, 200), {
         name: post("/v1/predict", body, kind) for name, (kind, body) in FORMS.items()

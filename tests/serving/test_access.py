@@ -51,7 +51,19 @@ def test_by_a_foreign_name_nobody_is_let_in(host, expected):
 
 @pytest.mark.parametrize(
     "shown",
-    ["", "Bearer guess", "Bearer", "Bearer ", "Basic !", "Basic", "Basic Og==", "Digest x", SECRET, "\xff"],
+    [
+        "",
+        "Bearer guess",
+        "Bearer",
+        "Bearer ",
+        "Basic !",
+        "Basic",
+        "Basic Og==",
+        "Digest x",
+        SECRET,
+        "\xff",
+        "Basic \xe9",
+    ],
 )
 def test_without_the_token_nobody_is_let_in(shown):
     assert status(ACCESS, authorization=shown) == 401

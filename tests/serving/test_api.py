@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_pictures_may_come_in_three_forms(client):
         ({"json": {"images": [{"data": "no base64!"}]}}, 400, "holds no images"),
         ({"json": {"images": [{"name": 3, "data": ""}]}}, 400, "holds no images"),
         ({"json": [1]}, 400, "holds no images"),
-        ({"data": "[" * 100_000, "content_type": "application/json"}, 400, ""),
+        ({"data": "[" * 100_000, "content_type": "application/json"}, 413, "too many lists and objects"),
         ({"json": {"images": []}}, 400, "There is no image"),
         ({"json": {"images": [{"data": "aGk=="}]}}, 400, "holds no images"),
         ({"data": ONE, "content_type": "text/plain"}, 415, "Content-Type"),
@@ -132,11 +133,37 @@ def test_tensors_by_the_open_inference_protocol(client, predictor):
     for data in ([1, 2], halved, [300] * squares.size, [1.5] * squares.size, all_true, "x", None):
         wrong = {"inputs": [tensor | {"data": data}]}
         assert client.post("/v2/models/animals/infer", json=wrong).status_code == 400
+    ragged = squares.reshape(2, 64, -1).tolist()
+    ragged[0], ragged[1] = ragged[0] + ragged[1][:1], ragged[1][1:]
+    for data in (ragged, [[]], [[[[[[1]]]]]], [1, [2]], [[1], 2], [["a" * 50_000], *[[""]] * 16_000]):
+        wrong = {"inputs": [tensor | {"data": data, "shape": [2, 64, 64, 3]}]}
+        assert client.post("/v2/models/animals/infer", json=wrong).status_code == 400
     for shape in ([-1, 64, 64, 3], [True, 64, 64, 3], [1.0, 64, 64, 3], [64, 64, 3], 5, "x", None):
         wrong = {"inputs": [tensor | {"data": squares[:1].tolist(), "shape": shape}]}
         assert client.post("/v2/models/animals/infer", json=wrong).status_code == 400
     for body in ({}, [], {"inputs": []}, "x", {"id": 7, "inputs": [tensor | {"data": squares.tolist()}]}):
         assert client.post("/v2/models/animals/infer", json=body).status_code == 400
+
+
+def test_what_would_take_many_times_its_bytes_is_not_parsed(client):
+    """A megabyte of texts of which one is long, of brackets, or of a form without files."""
+    tracemalloc.start()
+    texts = {
+        "inputs": [
+            {"name": "image", "datatype": "UINT8", "shape": [1], "data": ["x" * 50_000, *[""] * 99_999]}
+        ]
+    }
+    assert client.post("/v2/models/animals/infer", json=texts).status_code == 400
+    brackets = "[" + "[]," * 400_000 + "[]]"
+    for place in ("/v1/predict", "/v1/feedback", "/v2/models/animals/infer"):
+        found = client.post(place, data=brackets, content_type="application/json")
+        assert found.status_code == 413
+        assert "too many lists and objects" in found.text
+    pairs = client.post("/feedback", data="a&" * 500_000, content_type="application/x-www-form-urlencoded")
+    assert pairs.status_code == 413
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
 
 
 def test_health_and_numbers(client, service):

@@ -45,7 +45,7 @@ def test_pictures_get_answers_reasons_and_neighbours(browser, address, folder, p
 
     expected = [one.label for one in predictor.predict(PICTURES.values())]
     assert page.locator(".answer h2").all_inner_texts() == expected
-    assert page.locator("#progress").inner_text() == "3 of 3 answered"
+    assert page.locator("#progress").inner_text() == "3 of 3 done"
     assert page.locator(".bars").first.locator("li").count() == 3
     page.locator(".why").first.click()
     page.wait_for_selector(".explained")

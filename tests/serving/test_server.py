@@ -166,6 +166,9 @@ def test_what_cannot_be_served_is_told_in_one_line(model, tmp_path):
     assert "There is no trained model here." in line(tmp_path)
     assert "Put a long random text into HEADSTART_TOKEN" in line(model, "--host", "0.0.0.0")  # noqa: S104
     assert "This token is easily guessed." in line(model, HEADSTART_TOKEN="guess")  # noqa: S106
+    assert "begins or ends with white space" in line(model, HEADSTART_TOKEN=f"{16 * 'x'}\r")
+    for memory in ("sqlite://", "sqlite:///:memory:"):
+        assert "this is no URL of a database" in line(model, "--history", memory)
 
 
 def test_a_token_is_asked_for_by_the_real_server(model):

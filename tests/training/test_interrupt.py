@@ -199,6 +199,7 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+    interrupt.came()
 """
 
 

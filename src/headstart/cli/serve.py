@@ -6,6 +6,9 @@ import hashlib
 import math
 import os
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from headstart.config import AnyEngine, Whole
 from headstart.errors import InputError, printable, sentence
@@ -13,6 +16,7 @@ from headstart.serving.limits import Limits
 
 TOKEN = "HEADSTART_TOKEN"  # noqa: S105 - the name of a variable
 SHORTEST = 16
+Names = Annotated[tuple[str, ...], Parameter(negative=())]
 
 
 def serve(
@@ -22,8 +26,8 @@ def serve(
     host: str = "127.0.0.1",
     port: Whole = 8000,
     engine: AnyEngine = "auto",
-    name: tuple[str, ...] = (),
-    proxy: tuple[str, ...] = (),
+    name: Names = (),
+    proxy: Names = (),
     rate: Whole | None = None,
     max_mb: float = Limits.body / 1e6,
     deadline: float = Limits.deadline,
@@ -80,6 +84,9 @@ def serve(
 def _token() -> str:
     """SHA-256 of the token, which is all that the server compares with; empty without one."""
     token = os.environ.pop(TOKEN, "")
+    if token != token.strip() or not token.isprintable():
+        line = "This token begins or ends with white space, or has control characters: no header carries it."
+        raise InputError(sentence(line, remedy=f"Look at the ends of {TOKEN}."))
     if token and len(token) < SHORTEST:
         raise InputError(
             sentence(

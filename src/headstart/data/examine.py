@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from headstart.config import DataConfig
 from headstart.data import ledger, near, prepare, properties
@@ -19,8 +20,10 @@ def examine(data: str, config: DataConfig, seed: int) -> DataCheck:
     """Looks at every file, compares all pictures, judges them, and tries the split.
 
     Raises:
-        InputError: no such data, or fewer than two classes.
+        InputError: no such data, or fewer than two classes, or no such run to extend.
     """
+    if config.extend:
+        prepare.earlier(Path(config.extend))
     found = prepare.look(data, config)
     entries = [*found.entries, *properties.entries(found.manifest, found.thumbs), *_classes(found.manifest)]
     images = found.manifest

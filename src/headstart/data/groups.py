@@ -20,7 +20,7 @@ BURSTS = re.compile(
 
 
 def by_regex(table: pd.DataFrame, pattern: str) -> pd.Series:
-    """The group of each path: what the first group of `pattern` matches in it (or all it matches), else "".
+    """The group of each path: what the first group of `pattern` that takes part matches (or all), else "".
 
     Raises:
         InputError: the pattern is no regular expression, or finds nothing at all.
@@ -32,8 +32,17 @@ def by_regex(table: pd.DataFrame, pattern: str) -> pd.Series:
     found = [compiled.search(path) for path in table["path"]]
     if not any(found):
         raise InputError(_refused("--group-regex matches no path.", pattern))
-    groups = [(match[1 if compiled.groups else 0] or "") if match else "" for match in found]
+    groups = [_said(match) if match else "" for match in found]
     return pd.Series(groups, index=table.index, dtype="str")
+
+
+def _said(match: re.Match[str]) -> str:
+    """What the first group that takes part has found, or all of it.
+
+    >>> [_said(re.search("patient_([0-9]+)|case_([0-9]+)", path)) for path in ("patient_1", "case_7")]
+    ['1', '7']
+    """
+    return next(filter(None, match.groups()), "") if match.re.groups else match[0]
 
 
 def _refused(problem: str, pattern: str) -> str:

@@ -98,7 +98,7 @@ def divide(found: Found, config: DataConfig, seed: int) -> tuple[Manifest, list[
     _, passed_over = clusters.clusters(found.manifest.table, found.guesses)
     entries = [_large(found.manifest, rows) for rows in passed_over]
     if config.extend:
-        before = _earlier(Path(config.extend))
+        before = earlier(Path(config.extend))
         assigned, bridges = extend(found.manifest, before, config.val, config.test, seed, found.guesses)
         return assigned, [*entries, *bridges, *split.moved(found.manifest, assigned)]
     assigned = split.assign(found.manifest, config.val, config.test, seed, found.guesses)
@@ -132,7 +132,12 @@ def _read(data: str, group_column: str) -> tuple[quality.Checked, list[Row]]:
     return checked, [*entries, *checked.entries]
 
 
-def _earlier(run: Path) -> Manifest:
+def earlier(run: Path) -> Manifest:
+    """The images of an earlier run, with their split.
+
+    Raises:
+        InputError: there is none, or its manifest is damaged.
+    """
     path = RunDir(run).manifest
     if not path.is_file():
         raise InputError(

@@ -41,6 +41,8 @@ def probabilities(images):
 def fit(path):
     """A picture as the network saw them in training ({mode})."""
     picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode.startswith("I"):  # 16 bits of grey, of which Pillow would keep the lowest eight
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

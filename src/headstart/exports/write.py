@@ -16,6 +16,8 @@ from headstart.inference.predictor import Predictor
 from headstart.rundir import atomic_dir, write_json
 
 PARITY = "parity.json"
+LEFT_BEHIND = {".ds_store", "desktop.ini", "thumbs.db"}
+"""What systems put into any folder that somebody looked at."""
 
 
 def export(
@@ -89,7 +91,7 @@ def _require_free(out: Path) -> None:
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if names and not (out / settings.SETTINGS).is_file():
         raise _taken(out, "")
-    if others := sorted(name for name in names - _written() if not name.startswith(".")):
+    if others := sorted(name for name in names - _written() if name.lower() not in LEFT_BEHIND):
         raise _taken(out, others[0])
 
 

@@ -68,12 +68,14 @@ def _lines(
         figure, ax = new_axes(3.0, 3.0)
         if diagonal:
             ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, dashes=(2, 2), zorder=1)
+        lines = []
         for c, (colour, dashes) in zip(shown, LOOKS, strict=False):
-            ax.plot(*curve(c), color=colour, dashes=dashes, label=short(names[c], 14), clip_on=False)
+            [line] = ax.plot(*curve(c), color=colour, dashes=dashes, clip_on=False)
+            lines.append((short(names[c], 14), line))
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel=axes[0], ylabel=axes[1])
         ax.xaxis.set_major_formatter(percent_tick)
         ax.yaxis.set_major_formatter(percent_tick)
-        legend_above(ax)
+        legend_above(ax, lines)
         return figure
 
 

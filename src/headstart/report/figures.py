@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
@@ -323,10 +323,17 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def legend_above(ax: Axes) -> None:
-    """A legend in one line above the axes."""
-    handles, _ = ax.get_legend_handles_labels()
+def legend_above(ax: Axes, named: Sequence[tuple[str, Any]] = ()) -> None:
+    """A legend in one line above the axes: of what is labelled, or of what is `named`.
+
+    Labels that begin with an underscore, as a class may be called, are no labels to matplotlib.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    if named:
+        labels, handles = map(list, zip(*named, strict=True))
     ax.legend(
+        handles,
+        labels,
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
         ncols=len(handles),

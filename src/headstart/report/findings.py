@@ -56,7 +56,7 @@ def few_images(files: RunFiles) -> Finding:
             "HS001", "Too few test images",
             f"{many(accuracy.n, 'image')} cannot show how good the model is; from {FEW} on there "
             "is an interval. "
-            "Collect more, or give --test a larger share.",
+            "Collect more, or train anew with a larger share for --test and another --out.",
         )  # fmt: skip
     width, groups = accuracy.high - accuracy.low, files.predictions.grouped
     within = "" if groups is None else f" in {many(int(groups.max()) + 1, 'group')}"
@@ -184,6 +184,9 @@ def imbalance(files: RunFiles) -> Finding:
         f"{quoted(rarest)} has {many(int(counts[rarest]), 'training image')}, {quoted(commonest)} "
         f"{int(counts[commonest]):,}"
     )
+    if share == 1:
+        each = many(int(counts[rarest]), "training image")
+        return Finding("HS006", title, "fine", f"Every class has {each}.")
     if share >= RARE:
         return Finding("HS006", title, "fine", f"{said}.")
     recall = files.evaluation.per_class.set_index("class")["recall"]
@@ -317,8 +320,10 @@ def flattering(files: RunFiles) -> Finding:
     """HS012: whether validation, on which things were chosen, looked better than the test does."""
     title, row = "Validation and test agree", _chosen_row(files)
     accuracy = files.evaluation.headline["accuracy"]
-    if row is None or files.split != "test" or accuracy.high is None or files.manifest is None:
+    if row is None or files.split != "test" or files.manifest is None:
         return _not_applicable("HS012", title, "there is no validation accuracy to compare with.")
+    if accuracy.high is None:
+        return _not_applicable("HS012", title, "there are too few test images to compare.")
     if files.predictions.rule.costs:
         return _not_applicable("HS012", title, COSTLY)
     val = float(row["val_accuracy"])

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -67,10 +68,12 @@ class Access:
 
     def _shown(self, authorization: str) -> bool:
         """As a bearer token, or as the password that a browser asks for; compared in constant time."""
-        scheme, _, rest = authorization.strip().partition(" ")
+        scheme, _, rest = authorization.strip(" \t").partition(" ")
         if scheme.lower() == "bearer":
-            shown = rest.strip().encode("latin-1", "replace")  # the bytes that came
+            shown = rest.strip(" \t").encode("latin-1", "replace")  # the bytes that came
         else:
-            given = Authorization.from_header(authorization)
+            given = None
+            with suppress(ValueError):  # what is not ASCII is no base64, which werkzeug leaves to its caller
+                given = Authorization.from_header(authorization)
             shown = ((given.password if given else None) or "").encode()
         return hmac.compare_digest(hashlib.sha256(shown).hexdigest(), self.token)

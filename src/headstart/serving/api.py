@@ -22,9 +22,10 @@ from headstart.serving import openapi
 from headstart.serving.application import App
 from headstart.serving.schemas import NAME
 from headstart.serving.service import BusyError, Looked
-from headstart.serving.uploads import decoded, uploads
+from headstart.serving.uploads import MOST_PARTS, decoded, shallow, uploads
 
 blueprint = flask.Blueprint("api", __name__)
+DEEPEST = 4  # lists in lists
 
 
 def app() -> App:
@@ -60,7 +61,7 @@ def answered() -> tuple[list[Looked], list[str]]:
 @blueprint.post("/v1/feedback")
 def feedback() -> flask.Response:
     """Notes what a picture shows, by the name of its answer, and keeps the picture if it comes along."""
-    body = flask.request.get_json()
+    body = shallow(flask.request).get_json()
     try:
         name, label = body["id"], body["label"]
         content = decoded(body.get("image", ""))
@@ -201,7 +202,9 @@ def metadata(name: str) -> flask.Response:
 def infer(name: str) -> flask.Response:
     """Probabilities of images that are decoded and fitted already."""
     _require_model(name)
-    squares, called = _tensor(flask.request.get_json(force=True))  # clients of Triton name no type
+    size, images = app().service.predictor.spec.image_size, app().settings.limits.images
+    request = shallow(flask.request, images * size * (size + 1) + MOST_PARTS)
+    squares, called = _tensor(request.get_json(force=True))  # clients of Triton name no type
     answers = app().service.predict_squares(squares)
     app().metrics.count(answers)
     data = [p for one in answers for p in one.probabilities.values()]
@@ -233,15 +236,30 @@ def _squares(data: Any, shape: list[int]) -> np.ndarray:
     Raises:
         TypeError, ValueError, OverflowError: they are none, or as many as the shape says.
     """
-    nested, numbers = np.shape(data), data
-    for _ in nested[1:]:
-        numbers = list(chain.from_iterable(numbers))
+    nested, numbers = _flat(data)
     if {*map(type, numbers), *map(type, shape)} != {int}:  # True is a number to Python
         raise ValueError
     squares = np.array(numbers, np.uint8).reshape(shape)
     if squares.shape != tuple(shape) or nested not in ((len(numbers),), squares.shape):
         raise ValueError
     return squares
+
+
+def _flat(data: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """The shape of lists in lists, and what is in them; numpy would make room for a long text everywhere.
+
+    Raises:
+        TypeError, ValueError: they are none, or of several lengths.
+    """
+    if type(data) is not list:
+        raise TypeError
+    shape = [len(data)]
+    while data and type(data[0]) is list:
+        if len(shape) == DEEPEST or {(type(one), len(one)) for one in data} != {(list, len(data[0]))}:
+            raise ValueError
+        shape.append(len(data[0]))
+        data = list(chain.from_iterable(data))
+    return tuple(shape), data
 
 
 def _require_ready() -> None:

@@ -26,7 +26,8 @@ def parsed(url: str | URL) -> URL:
     """
     try:
         found = make_url(url)
-        if "@" not in (found.host or ""):  # else a part of a password was taken for a part of the host
+        lasts = found.get_backend_name() != "sqlite" or found.database not in (None, "", ":memory:")
+        if "@" not in (found.host or "") and lasts:  # else a part of a password was taken for the host
             return found
     except (ArgumentError, ValueError):
         pass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import flask
 import numpy as np
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from headstart.errors import ImageError, printable
 from headstart.evaluation.explain import Explanation
@@ -15,11 +17,13 @@ from headstart.report.thumbnails import data_uri, resized, small
 from headstart.serving import openapi
 from headstart.serving.api import answered, app, correct, explained
 from headstart.serving.problems import Problem
+from headstart.serving.turns import LateError, decoding
 
 blueprint = flask.Blueprint("page", __name__, static_folder="static", static_url_path="/static")
 
 BARS = 5  # classes whose probabilities are shown
 SIDE = 224  # pixels of a picture on the page
+PLAIN = 10_000  # bytes of a form without files, of which nothing else bounds what parsing takes
 REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; img-src data:;"
     " style-src 'unsafe-inline'; script-src 'unsafe-inline';"
@@ -57,6 +61,8 @@ def ask() -> str:
 @blueprint.post("/feedback")
 def feedback() -> str:
     """Notes which class a person has chosen instead."""
+    if flask.request.mimetype != "multipart/form-data" and len(flask.request.get_data()) > PLAIN:
+        raise RequestEntityTooLarge(f"A form without files may have {PLAIN:,} bytes.")
     file = flask.request.files.get("file")
     label = flask.request.form.get("label")
     correct(flask.request.form.get("id"), label, file.read() if file else b"")
@@ -124,12 +130,21 @@ def _shown(said: Prediction, square: np.ndarray | None, name: str) -> Answer:
     return Answer(said, data_uri(resized(square, SIDE)), tuple(bars), name)
 
 
+def _small(path: Path) -> np.ndarray | ImageError:
+    """A training image, which may be large: one a core is decoded."""
+    try:
+        with decoding(app().settings.limits.deadline):
+            return small(path)
+    except LateError as error:
+        return ImageError(str(error))
+
+
 def _neighbours(found: Explanation) -> list[tuple[str, str, float]]:
     """Picture (empty where it isn't there any more), class and likeness of each."""
     root = app().settings.images
     rows = []
     for one in found.neighbours:
-        pixels = small(root / one.path) if root else ImageError("")
+        pixels = _small(root / one.path) if root else ImageError("")
         rows.append(
             ("" if isinstance(pixels, ImageError) else data_uri(pixels), printable(one.label), one.similarity)
         )

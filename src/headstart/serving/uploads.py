@@ -14,6 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from headstart.errors import InputError, sentence
 from headstart.serving.service import Upload
 
+MOST_PARTS = 10_000  # lists and objects of a request's JSON
 FORMS = "a form with `file`, the bytes of an image, or JSON with `images`, a list of {name, data in base64}"
 
 
@@ -38,7 +39,7 @@ def uploads(request: flask.Request, most: int) -> list[Upload]:
         files = [(file.filename or "", file.read()) for file in request.files.getlist("file")]
         found = [(name, content) for name, content in files if name or content]  # a form without a choice
     elif kind == "application/json":
-        found = _from_json(request.get_json())
+        found = _from_json(shallow(request).get_json())
     elif kind.startswith("image/") or kind == "application/octet-stream":
         content = request.get_data()
         found = [("", content)] if content else []
@@ -49,6 +50,18 @@ def uploads(request: flask.Request, most: int) -> list[Upload]:
     if len(found) > most:
         raise RequestEntityTooLarge(f"{len(found)} images are too many; {most} are allowed in one request.")
     return found
+
+
+def shallow(request: flask.Request, most: int = MOST_PARTS) -> flask.Request:
+    """The request, if its JSON has not more lists and objects than `most`: each takes many times its bytes.
+
+    Raises:
+        RequestEntityTooLarge: it has.
+    """
+    body = request.get_data()
+    if body.count(b"[") + body.count(b"{") > most:
+        raise RequestEntityTooLarge(f"This JSON has too many lists and objects; {most:,} are allowed.")
+    return request
 
 
 def _from_json(body: Any) -> list[Upload]:

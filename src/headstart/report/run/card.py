@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headstart.evaluation.intervals import Metric
 from headstart.report.files import RunFiles
 from headstart.report.parts import Section, Table
@@ -26,14 +28,20 @@ def card(files: RunFiles) -> Section:
         "Network": _network(model, training),
         "Accuracy": _measured(files.evaluation.headline["accuracy"]),
         "Known weakness": _weakness(files),
-        "Weights": LICENCES.get(str(model.get("backbone")), "")
-        if training.get("strategy") != "scratch"
-        else "",
+        "Weights": _weights(model) if training.get("strategy") != "scratch" else "",
     }
     table = Table(
         "Model card", ("", ""), tuple((k, v) for k, v in rows.items() if v), text_columns=2, full=True
     )
     return Section("card", "Model card", "What to know before using this model.", tables=(table,))
+
+
+def _weights(model: dict[str, Any]) -> str:
+    """Where those that training began with came from."""
+    own, name = str(model.get("weights") or ""), str(model.get("backbone"))
+    return (
+        f"{own}; under which licence is not known here" if own not in ("", name) else LICENCES.get(name, "")
+    )
 
 
 def _taught(files: RunFiles) -> str:

@@ -127,10 +127,14 @@ async function corrected(event) {
   for (const button of buttons) button.disabled = true;
   try {
     const found = await posted(event.target.action, files.get(details.closest("article")), body);
+    if (!found.good) throw new Error(found.nodes[0].querySelector(".decision")?.textContent.trim());
     details.replaceWith(...found.nodes);
     focused(found.nodes[0]);
-  } catch {
-    event.target.append(form.dataset.lost);
+  } catch (error) {
+    event.target.querySelector("output")?.remove();
+    const said = document.createElement("output");
+    said.textContent = error instanceof TypeError ? form.dataset.lost : error.message || form.dataset.lost;
+    event.target.append(said);
     for (const button of buttons) button.disabled = false;
   }
 }
