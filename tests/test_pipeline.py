@@ -235,6 +235,33 @@ def test_all_evaluations_follow_another_rule(trained):
         assert load(run.evaluation(split) / "predictions.parquet").rule.costs == ((0, 1, 5.0),), split
 
 
+def test_groups_count_with_other_images_too(trained, tmp_path, capsys):
+    """By the pattern that the run was told; where nothing fits it, that is said."""
+    from headstart.evaluation.predictions import load
+    from headstart.progress import shown
+
+    trained("plain")
+    options = {"backbone": "vgg-tiny", "image_size": 32, "engine": "ncnn", "group_regex": r"/(\d+)\.png"}
+    run = hs.train(tmp_path / "data", tmp_path / "grouped", **options)
+    for name in ("else 7.png", "else 8.png"):
+        for kind in ("class 0", "class 1"):
+            for folder in ("there", "elsewhere"):
+                place = tmp_path / folder / kind / (name if folder == "elsewhere" else name.split()[1])
+                place.parent.mkdir(parents=True, exist_ok=True)
+                noise = np.random.default_rng([ord(letter) for letter in str(place)]).integers(
+                    0, 256, (32, 32, 3)
+                )
+                Image.fromarray(noise.astype(np.uint8)).save(place)
+
+    hs.evaluate(run, tmp_path / "there")
+    with shown():
+        hs.evaluate(run, tmp_path / "elsewhere")
+
+    assert load(run.evaluation("there") / "predictions.parquet").grouped.tolist() == [0, 1, 0, 1]
+    assert load(run.evaluation("elsewhere") / "predictions.parquet").grouped is None
+    assert "no path here fits the run's --group-regex" in capsys.readouterr().err
+
+
 def test_a_name_that_no_bundle_holds_is_refused_before_the_work(tmp_path):
     for i in range(24):
         Image.new("RGB", (32, 32), (10 * i, 0, 0)).save(tmp_path / f"{i}.png")

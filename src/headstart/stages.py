@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from headstart.backbones import heads, specs, weights
-from headstart.config import EvalConfig, Precision, RunConfig, TrainConfig, seconds
+from headstart.config import DataConfig, EvalConfig, Precision, RunConfig, TrainConfig, seconds
 from headstart.data import images
 from headstart.data import ledger as ledgers
 from headstart.data import manifest as manifests
@@ -332,7 +332,8 @@ def labelled(data: str, predictor: Predictor, run: RunDir) -> tuple[Manifest, pd
     """
     from headstart.data.prepare import read
 
-    found, ledger = read(data)
+    known = read_facts(run)["config"]["data"]
+    found, ledger = read(data, DataConfig(**{n: known.get(n, "") for n in ("group_column", "group_regex")}))
     unknown = sorted(set(found.class_names) - set(predictor.spec.class_names))
     if unknown:
         raise InputError(

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.data.pictures import FILES, blocks, check_of, chunk, saved
 
 from headstart.data import formats, images, metadata
+from headstart.errors import ImageError
 
 
 def shown_at(orientation, row, column, height, width):
@@ -214,3 +215,21 @@ def test_dimensions_need_the_header_alone():
     assert images.dimensions(FILES["jpeg"][:-20]) == (48, 32)
     assert images.dimensions(FILES["bmp"][:60]) == (8, 8)
     assert check_of(FILES["jpeg"][:20], images.dimensions) == "truncated"
+
+
+def test_pieces_without_end_are_refused(monkeypatch):
+    """A small picture of many megabytes, which are nothing but empty pieces, would take seconds."""
+    monkeypatch.setattr(metadata, "MOST_CHUNKS", 20)
+    monkeypatch.setattr(metadata, "MOST_MARKERS", 20)
+    png, jpeg = BytesIO(), BytesIO()
+    Image.new("RGB", (8, 8), "red").save(png, "PNG")
+    Image.new("RGB", (8, 8), "red").save(jpeg, "JPEG")
+    empty = chunk(b"IDAT", b"")
+    at = png.getvalue().index(b"IEND") - 4
+    many_chunks = png.getvalue()[:at] + 30 * empty + png.getvalue()[at:]
+    many_markers = jpeg.getvalue()[:-2] + 30 * b"\xff\x01" + jpeg.getvalue()[-2:]
+
+    for content, words in ((many_chunks, "chunks of a PNG"), (many_markers, "markers of a JPEG")):
+        with pytest.raises(ImageError, match=words):
+            images.decode(content)
+    assert images.decode(png.getvalue()).shape == images.decode(jpeg.getvalue()).shape == (8, 8, 3)

@@ -159,7 +159,7 @@ def test_it_is_the_same_again_and_another_with_another_seed(tmp_path):
 
 def test_reading_without_splitting(tmp_path):
     photos(tmp_path, cat=1, dog=2)
-    images, report = prepare.read(str(tmp_path))
+    images, report = prepare.read(str(tmp_path), DataConfig())
     assert images.table["split"].tolist() == ["", "", ""]
     assert images.table["sha256"].str.len().tolist() == [64, 64, 64]
     assert report.columns.tolist() == list(ledger.COLUMNS)

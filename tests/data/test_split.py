@@ -97,7 +97,19 @@ def test_clusters_of_different_sizes_meet_the_share_to_half_a_cluster():
     assert abs(counts["val"] - 18) <= 2.5
 
 
-def test_a_group_with_two_labels_goes_by_the_more_frequent_one():
+def test_a_class_that_is_a_minority_in_all_its_groups_is_in_every_part():
+    """As a lesion on one of a patient's ten pictures: by the commonest label it would fall anywhere."""
+    rows = [
+        (f"{p}-{i}", "lesion" if p < 5 and not i else "healthy", f"{p}-{i}", f"patient {p}")
+        for p in range(30) for i in range(10)
+    ]  # fmt: skip
+    for seed in range(20):
+        counts = split.assign(made(*rows), 0.15, 0.15, seed).counts()
+        assert counts.loc["lesion"].tolist() == [3, 1, 1]
+        assert abs(counts.loc["healthy", "test"] - 44) <= 10
+
+
+def test_a_group_with_two_labels_stays_together():
     mixed = [("m1", "a", "m1", "g"), ("m2", "a", "m2", "g"), ("m3", "b", "m3", "g")]
     others = [(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(4)]
     where = placed(split.assign(made(*mixed, *others), 0.3, 0.3, seed=0))

@@ -81,3 +81,18 @@ def test_several_machines_may_start_at_once():
         history = History(found.url)
         assert history.count(Wanted()) == 0
         history.close()
+
+
+def test_several_servers_may_start_at_once_on_a_new_file(tmp_path):
+    """SQLite gives up at once where a transaction that has read wants to write after another one."""
+    for trial in range(3):
+        url = f"sqlite:///{tmp_path}/{trial}.sqlite3"
+        command = [sys.executable, "-c", START, url]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+        for one in started:
+            assert one.stdout.readline() == "there\n"
+        for one in started:
+            one.stdin.write("\n")
+            one.stdin.flush()
+        assert [one.communicate(timeout=60)[1] for one in started] == [""] * 4

@@ -8,6 +8,7 @@ import hashlib
 import html
 import io
 import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from tests import models
 from tests.report.browser import HOSTILE
 
 from headstart.inference.predictor import Predictor
+from headstart.serving import history as past_answers
 from headstart.serving import past
 from headstart.serving.app import create_app
 from headstart.serving.application import Settings
@@ -131,6 +133,20 @@ def test_all_pictures_are_kept_where_that_was_asked_for_and_said(noted, history)
 
     assert history.picture(hashlib.sha256(PICTURE).hexdigest())
     assert "Pictures that are sent here are kept" in client.get("/").text
+
+
+def test_an_answer_does_not_wait_for_its_picture_to_be_kept(noted, history, monkeypatch, caplog):
+    """Where all encoders are taken for longer than an answer may take, it is given and noted all the same."""
+    monkeypatch.setattr(past_answers, "_ENCODERS", threading.BoundedSemaphore(1))
+    client = noted(keep_images=True, limits=replace(Limits(), deadline=0.5))
+
+    with past_answers._ENCODERS:
+        found = asked(client, "a.png", "b.png")
+
+    assert found.status_code == 200
+    assert history.count(Wanted()) == 2
+    assert history.picture(hashlib.sha256(PICTURE).hexdigest()) is None
+    assert "2 pictures were not kept" in caplog.text
 
 
 def test_the_history_can_be_looked_through_and_taken_along(noted):

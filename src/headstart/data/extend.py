@@ -69,7 +69,7 @@ def _bridges(table: pd.DataFrame, rows: np.ndarray, given: list[str]) -> list[Ro
 def _place(
     table: pd.DataFrame, splits: np.ndarray, fresh: list[np.ndarray], shares: dict[str, float], seed: int
 ) -> None:
-    """Fills `splits` for clusters of new images: each goes where its class lacks the most images."""
+    """Fills `splits` for clusters of new images: each goes where its rarest class lacks the most images."""
     labels, hashes, given = (table[name].to_numpy() for name in ("label", "sha256", "split"))
     shares = {"train": 1 - sum(shares.values()), **shares}
     totals = pd.Series(labels).value_counts()
@@ -80,7 +80,7 @@ def _place(
     have = pd.crosstab(labels, splits).reindex(columns=list(shares), fill_value=0)
     counts = {label: dict(row) for label, row in zip(have.index, have.to_dict("records"), strict=True)}
     for rows in sorted(fresh, key=key):
-        label = pd.Series(labels[rows]).mode().iloc[0]
+        label = min(labels[rows], key=totals.__getitem__)
         wished = set(given[rows]) - {""}
         lacking = {split: share * totals[label] - counts[label][split] for split, share in shares.items()}
         empty = [split for split, share in shares.items() if share and not counts[label][split]]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from headstart.data.formats import MAX_PIXELS, check_size, damaged, too_large, truncated
 
+MOST_CHUNKS, MOST_MARKERS = 100_000, 1_000_000  # of a PNG and a JPEG in all, many times what encoders write
 MAX_CHUNKS = 1000
 """A PNG or GIF with more text before its pixels is refused; what follows them is looked at no further."""
 
@@ -40,7 +41,7 @@ def needed_part(data: bytes, kind: str) -> bytes:
 def _checked(png: memoryview) -> Iterator[memoryview | bytes]:
     """The chunks that the first picture needs, each with a true checksum (which Pillow skips for IDAT)."""
     yield png[:8]
-    at, others, begun = 8, 0, False
+    at, others, chunks, begun = 8, 0, 0, False
     while at + 12 <= len(png) and bytes(png[at + 4 : at + 8]) != b"IEND":
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
         if end > len(png):
@@ -53,6 +54,9 @@ def _checked(png: memoryview) -> Iterator[memoryview | bytes]:
         else:
             others += 1
         begun |= name == b"IDAT"
+        chunks += 1
+        if chunks > MOST_CHUNKS:
+            raise too_large(f"up to {MOST_CHUNKS:,} chunks of a PNG", "more than that")
         if others > MAX_CHUNKS:
             if begun:
                 break
@@ -107,12 +111,14 @@ def check_passes(image: Image.Image, data: bytes) -> None:
 
 def _passes(jpeg: bytes) -> int:
     """Scans up to the end of the image (ITU-T T.81, B.1.1.4); what lies behind that is no JPEG's."""
-    at, passes = 2, 0
+    at, passes, markers = 2, 0, 0
     while found := MARKER.search(jpeg, at):
         code, at = jpeg[found.end() - 1], found.end()
         if code == 0xD9:
             break
-        passes += code == 0xDA
+        passes, markers = passes + (code == 0xDA), markers + 1
+        if markers > MOST_MARKERS:
+            raise too_large(f"up to {MOST_MARKERS:,} markers of a JPEG", "more than that")
         at += int.from_bytes(jpeg[at : at + 2]) if code not in (0x01, 0xD8) else 0  # those have no length
     return passes
 

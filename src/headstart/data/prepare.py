@@ -16,6 +16,7 @@ from headstart.data.extend import extend
 from headstart.data.ledger import Row
 from headstart.data.manifest import Manifest
 from headstart.errors import InputError, printable, sentence
+from headstart.progress import note
 from headstart.rundir import RunDir
 
 
@@ -65,10 +66,26 @@ def prepare(data: str, config: DataConfig, seed: int) -> tuple[Manifest, pd.Data
     return assigned, ledger.table([*found.entries, *entries])
 
 
-def read(data: str) -> tuple[Manifest, pd.DataFrame]:
-    """As `prepare`, less grouping and splitting: for images that are all to be used alike."""
-    checked, entries = _read(data, "")
-    return checked.manifest, ledger.table(entries)
+def read(data: str, config: DataConfig) -> tuple[Manifest, pd.DataFrame]:
+    """As `prepare`, less splitting: for images that are all to be used alike, in the groups that they have.
+
+    Where they lack the column of groups, or no path fits the pattern, that is said, and each counts alone.
+    """
+    try:
+        checked, entries = _read(data, config.group_column)
+    except InputError:
+        if not config.group_column:
+            raise
+        checked, entries = _read(data, "")
+        note(f"Groups     no column {printable(config.group_column)} here: each image counts alone")
+    images = checked.manifest
+    if config.group_regex and not (images.table["group"] != "").any():
+        try:
+            found = groups.by_regex(images.table, config.group_regex)
+            images = replace(images, table=images.table.assign(group=found))
+        except InputError:
+            note("Groups     no path here fits the run's --group-regex: each image counts alone")
+    return images, ledger.table(entries)
 
 
 def look(data: str, config: DataConfig) -> Found:

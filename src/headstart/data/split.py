@@ -112,7 +112,7 @@ def refuse_gaps(manifest: Manifest) -> None:
                 sentence(
                     f"The {split} part has no image of the class '{lacking[0]}'.",
                     allowed="each class in train, val and test",
-                    remedy="Give it one, or leave the column of splits out to have it made.",
+                    remedy="Give it one, leave a column of splits out to have it made, or try --seed.",
                 )
             )
 
@@ -126,9 +126,10 @@ def _by_class(manifest: Manifest, guesses: np.ndarray) -> dict[str, list[Cluster
     numbers, _ = clusters(table, guesses)
     keys = np.where(table["sha256"] == "", table["path"], table["sha256"])
     labels, splits = table["label"].to_numpy(), table["split"].to_numpy()
+    totals = Counter(labels.tolist())
     found: dict[str, list[Cluster]] = {}
     for rows in members(numbers):
-        cluster = _cluster(rows.tolist(), keys, labels, splits)
+        cluster = _cluster(rows.tolist(), keys, labels, splits, totals)
         found.setdefault(cluster.label, []).append(cluster)
     return found
 
@@ -142,10 +143,15 @@ def _links(table: pd.DataFrame, guesses: np.ndarray) -> tuple[pd.DataFrame, np.n
     return unlinked, guesses[~fixed[guesses].any(axis=1)]
 
 
-def _cluster(rows: list[int], keys: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> Cluster:
+def _cluster(
+    rows: list[int], keys: np.ndarray, labels: np.ndarray, splits: np.ndarray, totals: Counter[str]
+) -> Cluster:
+    """One that goes by its rarest label, which is the hardest to have in every part.
+
+    Of equally rare ones the first that is met counts: that of the least key.
+    """
     ordered = sorted(rows, key=lambda row: str(keys[row]))
-    # Of equally frequent labels the first one met counts: that of the least key.
-    label = Counter(str(labels[row]) for row in ordered).most_common(1)[0][0]
+    label = min((str(labels[row]) for row in ordered), key=totals.__getitem__)
     given = {str(splits[row]) for row in ordered} - {""}
     split = "" if not given else given.pop() if len(given) == 1 else "train"
     return Cluster(str(keys[ordered[0]]), label, split, tuple(rows))

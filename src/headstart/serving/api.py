@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
+import time
 from importlib.metadata import version
 from itertools import chain
 from typing import Any, cast
@@ -20,12 +22,15 @@ from headstart.report.heat import coloured
 from headstart.report.thumbnails import data_uri
 from headstart.serving import openapi
 from headstart.serving.application import App
+from headstart.serving.history import History
 from headstart.serving.schemas import NAME
 from headstart.serving.service import BusyError, Looked
+from headstart.serving.turns import LateError
 from headstart.serving.uploads import MOST_PARTS, decoded, shallow, uploads
 
 blueprint = flask.Blueprint("api", __name__)
 DEEPEST = 4  # lists in lists
+log = logging.getLogger("headstart.serving")
 
 
 def app() -> App:
@@ -50,12 +55,22 @@ def answered() -> tuple[list[Looked], list[str]]:
     looked, history = app().service.look(sent), app().history
     answers, ids = [one.said for one in looked], []
     if history:
-        if app().settings.keep_images:
-            for _, content in sent:
-                history.keep(content)
         ids = history.add(app().service.digest, sent, answers)
+        if app().settings.keep_images:
+            _keep(history, [content for _, content in sent])
     app().metrics.count(answers)
     return looked, ids
+
+
+def _keep(history: History, contents: list[bytes]) -> None:
+    """Keeps pictures for as long as an answer may take; what finds no turn in that time is left out."""
+    until = time.monotonic() + app().settings.limits.deadline
+    for number, content in enumerate(contents):
+        try:
+            history.keep(content, until - time.monotonic())
+        except LateError:
+            log.warning("%d pictures were not kept: there was no turn in time", len(contents) - number)
+            return
 
 
 @blueprint.post("/v1/feedback")

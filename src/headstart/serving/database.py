@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from headstart.errors import InputError, printable, sentence
@@ -75,7 +75,7 @@ def engine(url: URL) -> Engine:
     made = create_engine(url, pool_pre_ping=True, connect_args=_patience(url))
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _several_at_once)
-        event.listen(made, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        event.listen(made, "begin", _begun)
     return made
 
 
@@ -102,6 +102,10 @@ def _several_at_once(connection: Any, _: object) -> None:
     connection.create_function("lower", 1, _lower, deterministic=True)
 
 
+def _begun(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
 def _lower(text: object) -> str | None:
     return None if text is None else str(text).lower()
 
@@ -114,7 +118,8 @@ def migrate(engine: Engine) -> None:
     config = Config()
     place = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", place.replace("%", "%%"))
-    with engine.begin() as connection:
+    # SQLite waits for its turn to write at the beginning alone, and not where it has read before.
+    with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(LOCK)
         config.attributes["connection"] = connection

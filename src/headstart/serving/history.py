@@ -102,10 +102,15 @@ class History:
             connection.execute(change)
             return connection.scalar(select(Answer.sha256).where(Answer.id == name)) or ""
 
-    def keep(self, content: bytes) -> None:
-        """Keeps the pixels of a picture, once; what is none is passed over."""
+    def keep(self, content: bytes, seconds: float = PATIENCE) -> None:
+        """Keeps the pixels of a picture, once; what is none is passed over.
+
+        Raises:
+            LateError: it wasn't its turn in so many seconds.
+        """
         try:
-            row = {"sha256": hashlib.sha256(content).hexdigest(), "at": _now(), "content": _as_png(content)}
+            encoded = _as_png(content, time.monotonic() + seconds)
+            row = {"sha256": hashlib.sha256(content).hexdigest(), "at": _now(), "content": encoded}
         except ImageError:
             return
         with suppress(IntegrityError), self.engine.begin() as connection:  # it is there
@@ -174,13 +179,13 @@ def _of(asked: Any, wanted: Wanted) -> Any:
     return asked
 
 
-def _as_png(content: bytes) -> bytes:
+def _as_png(content: bytes, until: float) -> bytes:
     """Encoded in turns of its own: it takes longer than decoding, and answers shall not wait for it."""
     from PIL import Image
 
     encoded = BytesIO()
-    with turn(_ENCODERS, PATIENCE):
-        with decoding(PATIENCE):
+    with turn(_ENCODERS, until - time.monotonic()):
+        with decoding(until - time.monotonic()):
             picture = Image.fromarray(images.decode(content))
         picture.save(encoded, "PNG", compress_level=1)  # quick before small
     return encoded.getvalue()
