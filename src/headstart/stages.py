@@ -58,6 +58,11 @@ def describe(data: Manifest, ledger: pd.DataFrame) -> None:
     )
     if groups := data.table.loc[data.table["group"] != "", "group"].nunique():
         note(f"Groups     {groups:,}, of which each is in one part; intervals count them")
+    if torn := int((ledger["check"] == "large-cluster").sum()):
+        note(
+            f"Groups     {torn:,} too large to be believed, as of a film's pictures, were split apart:"
+            " see the ledger; --group-regex keeps them together"
+        )
 
 
 def save_data(run: RunDir, data: Manifest, ledger: pd.DataFrame) -> None:

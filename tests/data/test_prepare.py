@@ -210,3 +210,38 @@ def test_240_solar_cells(monkeypatch):
         assert counts.sum() == total
         assert abs(counts["test"] - 0.15 * total) <= 0.5
         assert abs(counts["val"] - 0.15 * total) <= 0.5
+
+
+def test_the_fingerprint_is_of_groups_too_and_not_of_what_they_are_called(tmp_path):
+    photos(tmp_path, cat=4, dog=4)
+    images, _ = prepare.prepare(str(tmp_path), CONFIG, seed=0)
+    pairs = images.table["path"].str.extract(r"(\d)")[0].astype(int) % 2
+
+    def told(*names):
+        return prepare.fingerprint(
+            replace(images, table=images.table.assign(group=pairs.map(names.__getitem__)))
+        )
+
+    assert told("a", "b") == told("y", "x") != prepare.fingerprint(images)
+    assert told("a", "") != told("a", "b")
+    assert told("", "") == prepare.fingerprint(images)
+
+
+def test_a_class_that_the_split_leaves_without_weight_is_refused(tmp_path):
+    """Two images of twenty have one: where both are to validate or test by, none would teach the class."""
+    photos(tmp_path, cat=20, dog=20)
+    rows = [
+        f"{kind}/{i}.png,{kind},{int(kind == 'cat' or i < 2)}" for kind in ("cat", "dog") for i in range(20)
+    ]
+    (tmp_path / "cells.csv").write_text("path,label,weight\n" + "\n".join(rows))
+    said, least = set(), []
+    for seed in range(40):
+        try:
+            table = prepare.prepare(str(tmp_path / "cells.csv"), CONFIG, seed)[0].table
+            least.append(table.loc[(table["split"] == "train") & (table["label"] == "dog"), "weight"].sum())
+        except InputError as error:
+            said.add(str(error))
+    assert len(said) == 1
+    assert "class 'dog' that the split leaves to train on weigh 0" in said.pop()
+    assert 20 < len(least) < 40
+    assert min(least) > 0

@@ -18,6 +18,8 @@ from headstart.evaluation.predictions import Predictions, Surroundings
 from headstart.inference.decision import Rule
 from headstart.report import findings as found
 from headstart.report.files import RunFiles
+from headstart.report.run.numbers import numbers
+from headstart.report.run.verdict import verdict
 from headstart.rundir import RunDir
 
 DOCS = Path(__file__).parents[2] / "docs" / "findings.md"
@@ -166,6 +168,23 @@ def test_sentences_have_their_numbers():
     border = by_code(SPEAKS["HS008"]())["HS008"].sentence
     assert border.startswith("100.0\N{NO-BREAK SPACE}% of the heat")
     assert "60 files of 960" in by_code(SPEAKS["HS013"]())["HS013"].sentence
+
+
+def test_one_group_alone_is_not_called_too_few_images():
+    alone = files(replace(said(), groups=("one site",) * 400))
+    assert "All 400 images are of one group" in by_code(alone)["HS001"].sentence
+    assert "groups" in by_code(alone)["HS012"].sentence
+    assert "one group of images alone cannot show" in verdict(alone).baseline
+    assert {bar.interval for bar in numbers(alone).bars} == {"one group alone"}
+    few = files(said(10))
+    assert "from 20 on there is an interval" in by_code(few)["HS001"].sentence
+    assert {bar.interval for bar in numbers(few).bars} == {"too few to say (below 20)"}
+
+
+def test_where_every_class_has_as_many_none_is_called_rare():
+    rows = [{"path": f"{kind}{i}.png", "label": kind, "split": "train"} for kind in "ab" for i in range(30)]
+    even = files(manifest=manifests.from_rows(rows, Path()))
+    assert by_code(even)["HS006"].sentence == "Every class has 30 training images."
 
 
 def test_a_lead_over_the_nearest_must_be_more_than_chance():

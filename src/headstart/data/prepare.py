@@ -61,6 +61,7 @@ def prepare(data: str, config: DataConfig, seed: int) -> tuple[Manifest, pd.Data
     found = look(data, config)
     try:
         assigned, entries = divide(found, config, seed)
+        _refuse_weightless_classes(assigned)
     except InputError as error:
         raise InputError(f"{error}{_left_out(found.entries)}") from error
     return assigned, ledger.table([*found.entries, *entries])
@@ -122,12 +123,29 @@ def divide(found: Found, config: DataConfig, seed: int) -> tuple[Manifest, list[
     return assigned, [*entries, *split.moved(found.manifest, assigned)]
 
 
+def _refuse_weightless_classes(images: Manifest) -> None:
+    """A class that weighs nothing in training would never be answered; the split may have had it so."""
+    train = images.table[images.table["split"] == "train"]
+    weights = train.groupby("label", observed=True)["weight"].sum()
+    if idle := sorted(str(name) for name in weights.index[weights == 0]):
+        raise InputError(
+            sentence(
+                f"All images of the class '{printable(idle[0])}' that the split leaves to train on weigh 0.",
+                allowed="a weight above 0 for some image of each class",
+                remedy="Give more of them a weight, or try another --seed.",
+            )
+        )
+
+
 def fingerprint(images: Manifest) -> str:
-    """SHA-256 of what the images are, how they are labelled, split and weighed; not of the files' names."""
+    """SHA-256 of the images, their labels, split, weights and groups, whatever files and groups are called."""
     table = images.table
     columns = [table["sha256"], table["label"], table["split"]]
     if (table["weight"] != 1).any():
         columns.append(table["weight"].map("{:.17g}".format))
+    if (table["group"] != "").any():
+        first = table.groupby("group", observed=True)["sha256"].transform("min")
+        columns.append(first.where(table["group"] != "", ""))
     lines = sorted(map("\t".join, zip(*columns, strict=True)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

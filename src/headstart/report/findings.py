@@ -51,6 +51,12 @@ def few_images(files: RunFiles) -> Finding:
     """HS001: whether there are enough test images for the accuracy to say something."""
     accuracy = files.evaluation.headline["accuracy"]
     title = "Enough test images"
+    if accuracy.n >= FEW and (accuracy.low is None or accuracy.high is None):
+        return _attention(
+            "HS001", "One group alone",
+            f"All {many(accuracy.n, 'image')} are of one group, which says nothing of others. Test on more "
+            "groups: a larger share for --test, and another --out.",
+        )  # fmt: skip
     if accuracy.low is None or accuracy.high is None:
         return _attention(
             "HS001", "Too few test images",
@@ -323,7 +329,9 @@ def flattering(files: RunFiles) -> Finding:
     if row is None or files.split != "test" or files.manifest is None:
         return _not_applicable("HS012", title, "there is no validation accuracy to compare with.")
     if accuracy.high is None:
-        return _not_applicable("HS012", title, "there are too few test images to compare.")
+        return _not_applicable(
+            "HS012", title, "there are too few test images, or groups of them, to compare."
+        )
     if files.predictions.rule.costs:
         return _not_applicable("HS012", title, COSTLY)
     val = float(row["val_accuracy"])

@@ -49,19 +49,22 @@ def numbers(files: RunFiles) -> Section:
         caption += " There is no ROC AUC, as a class has no image here."
     order = list(METRICS)
     names = sorted(headline, key=lambda name: order.index(_kind(name)))
-    return Section("numbers", "Numbers", caption, bars=tuple(_bar(name, headline[name]) for name in names))
+    grouped = files.predictions.grouped
+    lacking = "" if grouped is None or grouped.max() else "one group alone"
+    bars = tuple(_bar(name, headline[name], lacking or f"too few to say (below {FEW})") for name in names)
+    return Section("numbers", "Numbers", caption, bars=bars)
 
 
 def _kind(name: str) -> str:
     return "top_k" if name.startswith("top_") else name
 
 
-def _bar(name: str, metric: Metric) -> Bar:
+def _bar(name: str, metric: Metric, lacking: str) -> Bar:
     k = name.removeprefix("top_").removesuffix("_accuracy")
     label, note = (text.replace("{k}", k) for text in METRICS[_kind(name)])
     shown = plain if name in UNITLESS else percent
     if metric.low is None or metric.high is None:
-        return Bar(label, note, shown(metric.value), f"too few to say (below {FEW})", None)
+        return Bar(label, note, shown(metric.value), lacking, None)
     place = None if name in UNPLACED else (100 * metric.low, 100 * metric.value, 100 * metric.high)
     return Bar(label, note, shown(metric.value), interval(metric.low, metric.high, shown), place)
 

@@ -25,7 +25,9 @@ def verdict(files: RunFiles) -> Verdict:
     share = float(sizes[commonest] / sizes.sum())
     low, high = accuracy.low, accuracy.high
     settled = "" if low is None or high is None else f" (95 % interval {interval(low, high)})"
-    if low is None:
+    if low is None and accuracy.n >= FEW:
+        comparison = "one group of images alone cannot show which is better"
+    elif low is None:
         comparison = f"fewer than {FEW} images are too few to say which is better"
     elif low > share:
         comparison = "the whole interval lies above that"
@@ -33,7 +35,8 @@ def verdict(files: RunFiles) -> Verdict:
         comparison = "the interval reaches down to that, so these images do not show that the model is better"
     if files.predictions.grouped is not None:
         count = int(files.predictions.grouped.max()) + 1
-        caution += f" They come in {count:,} groups, by which the interval is reckoned."
+        if count > 1:
+            caution += f" They come in {count:,} groups, by which the interval is reckoned."
     subject = "image is" if accuracy.n == 1 else "images are"
     return Verdict(
         value=percent(accuracy.value),
