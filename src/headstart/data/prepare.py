@@ -138,7 +138,7 @@ def _refuse_weightless_classes(images: Manifest) -> None:
 
 
 def fingerprint(images: Manifest) -> str:
-    """SHA-256 of the images, their labels, split, weights and groups, whatever files and groups are called."""
+    """SHA-256 of the images, their labels, split, weights and groups, whatever files and groups are named."""
     table = images.table
     columns = [table["sha256"], table["label"], table["split"]]
     if (table["weight"] != 1).any():
