@@ -28,9 +28,9 @@ def check(
     Args:
         data: as for `train`.
         out: the folder; ``runs/<name of data>-check`` by default.
-        config: how the images would be grouped and split; as `train` does by default. Or
-        **options: single ones by name, as on the command line (``near_duplicates="ignore"``).
+        config: how the images would be grouped and split, all options at once; as `train` does by default.
         seed: of that split.
+        **options: single options by name instead, as on the command line (``near_duplicates="ignore"``).
 
     Returns:
         What was found, and the folder.
@@ -54,5 +54,5 @@ def check(
     found = examine(str(data), config, seed)
     found.manifest.save(run.manifest)
     ledger.save(found.ledger, run.data_report)
-    render(found, run.root / "data.html", name, fingerprint(found.manifest))
+    render(found, run.data_page, name, fingerprint(found.manifest))
     return found, run.root

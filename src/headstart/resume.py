@@ -19,9 +19,6 @@ from headstart.rundir import RunDir, write_json
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems answer that know no locks."""
 
-CHECKED = {"manifest.parquet", "data_report.csv", "data.html"}
-"""What `headstart data check` writes."""
-
 TREES = ("dataset", "decided", "hardware", "seconds", "versions")
 SECTIONS = ("data", "model", "training", "evaluation")
 """What of ``run.json``, and of the options in it, has parts."""
@@ -45,7 +42,7 @@ def require_outside(run: RunDir, data: str | Path) -> None:
 
 def require_no_other(run: RunDir) -> None:
     """Refuses a folder that is not a check's: a training, whose manifest must stay, or anything else."""
-    if run.root.exists() and not _only_a_check(run.root):
+    if run.root.exists() and not _only_a_check(run):
         what = "a training, whose manifest must stay" if run.run_json.exists() else "something else"
         raise InputError(
             sentence(
@@ -60,7 +57,7 @@ def require_no_other(run: RunDir) -> None:
 def require_free(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images, or into a folder that is something else than a run."""
     require_outside(run, data)
-    if run.root.exists() and not run.run_json.exists() and not _only_a_check(run.root):
+    if run.root.exists() and not run.run_json.exists() and not _only_a_check(run):
         raise InputError(
             sentence(
                 "The output folder exists and is not a run.",
@@ -71,13 +68,14 @@ def require_free(run: RunDir, data: str | Path) -> None:
         )
 
 
-def _only_a_check(folder: Path) -> bool:
+def _only_a_check(run: RunDir) -> bool:
     """Whether nothing is in it but what `headstart data check` writes, which is not missed.
 
     What a killed command may leave behind has a name with a dot, see `rundir.atomic_file`.
     """
-    return folder.is_dir() and all(
-        path.name in CHECKED or path.name.startswith(".") for path in folder.iterdir()
+    known = {run.manifest, run.data_report, run.data_page}
+    return run.root.is_dir() and all(
+        path in known or path.name.startswith(".") for path in run.root.iterdir()
     )
 
 

@@ -46,6 +46,11 @@ class RunDir:
         return self.root / "data_report.csv"
 
     @property
+    def data_page(self) -> Path:
+        """The page about the data, of `headstart data check`."""
+        return self.root / "data.html"
+
+    @property
     def history(self) -> Path:
         """One row an epoch, or a step of the regularisation path."""
         return self.root / "history.csv"

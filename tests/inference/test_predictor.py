@@ -84,7 +84,12 @@ def test_one_image_is_not_taken_for_many(tmp_path, picture):
     for one in (str(path), path, path.read_bytes(), np.zeros((40, 50, 3), np.uint8)):
         with pytest.raises(InputError, match="by the list"):
             asked.predict(one)
-    assert len(asked.predict(np.zeros((2, 40, 50, 3), np.uint8))) == 2
+    for many in (
+        np.zeros((2, 40, 50, 3), np.uint8),
+        np.zeros((2, 40, 50), np.uint8),
+        np.array([str(path)] * 2),
+    ):
+        assert len(asked.predict(many)) == 2
 
 
 def test_a_stream_is_read_as_it_is_answered(tmp_path, picture):

@@ -95,6 +95,28 @@ def test_what_goes_wrong_is_shown_where_the_answer_would_be(browser, model, fold
 
 
 @needs_chromium
+@WINDOWS
+def test_a_correction_that_fails_can_be_tried_again(browser, address, folder, settings):
+    page = opened(browser, address, **settings)
+    choose(page, folder / "picture 0.png")
+    page.get_by_text("Wrong?").click()
+    name = page.locator(".wrong [name=id]")
+    mine = name.get_attribute("value")
+
+    name.evaluate("(input) => { input.value = 'nobody' }")
+    page.locator(".wrong button").first.click()
+
+    said = page.locator(".wrong output")
+    said.wait_for()
+    assert said.count() == 1
+    assert said.inner_text().strip() not in ("", "The connection was lost. Is the server still running?")
+    assert page.locator(".answer h2").inner_text() != "No answer"
+    name.evaluate("(input, mine) => { input.value = mine }", mine)
+    page.locator(".wrong button").first.click()
+    page.wait_for_selector(".corrected")
+
+
+@needs_chromium
 def test_it_is_of_use_by_keyboard_and_by_paste(browser, address):
     page = opened(browser, address)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from headstart.config import AnyEngine
-from headstart.data.images import is_image
 from headstart.errors import InputError, printable, sentence
 
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ def _check(form: str, out: Path | None) -> None:
 
 def _require_no_image(listing: Listing, out: Path | None) -> None:
     """Refuses to replace an image by answers: a pattern after --out may have become several names."""
+    from headstart.data.images import is_image
+
     if out is None or _is_stream(out):
         return
     target = os.path.realpath(out)

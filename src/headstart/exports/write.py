@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data import images
+from headstart.data.names import SYSTEM_NAMES
 from headstart.engines import INT8, TOLERANCE
 from headstart.errors import InputError, sentence
 from headstart.exports import example, parity, plain, settings
@@ -16,8 +17,6 @@ from headstart.inference.predictor import Predictor
 from headstart.rundir import atomic_dir, write_json
 
 PARITY = "parity.json"
-LEFT_BEHIND = {".ds_store", "desktop.ini", "thumbs.db"}
-"""What systems put into any folder that somebody looked at."""
 
 
 def export(
@@ -91,7 +90,9 @@ def _require_free(out: Path) -> None:
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if names and not (out / settings.SETTINGS).is_file():
         raise _taken(out, "")
-    if others := sorted(name for name in names - _written() if name.lower() not in LEFT_BEHIND):
+    if others := sorted(
+        name for name in names - _written() if name.lower() not in {".ds_store", *SYSTEM_NAMES}
+    ):
         raise _taken(out, others[0])
 
 

@@ -130,11 +130,12 @@ class Predictor:
         Raises:
             InputError: one image is given for many.
         """
-        if isinstance(sources, str | Path | bytes) or getattr(sources, "ndim", 4) != 4:
+        picture = isinstance(sources, np.ndarray) and sources.ndim == 3 and sources.shape[2] in (3, 4)
+        if picture or isinstance(sources, str | Path | bytes):
             raise InputError(
                 sentence(
                     "Images are asked about by the list.",
-                    allowed="a list of paths, bytes or arrays, or one array (N, height, width, 3)",
+                    allowed="a list of paths, bytes or arrays, or one array (N, height, width, channels)",
                     received=f"one {type(sources).__name__}",
                     remedy="Put it into a list.",
                 )

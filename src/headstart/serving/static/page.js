@@ -125,18 +125,21 @@ async function corrected(event) {
   const body = new FormData(event.target, event.submitter);
   const buttons = event.target.querySelectorAll("button");
   for (const button of buttons) button.disabled = true;
+  let why = form.dataset.lost;
   try {
     const found = await posted(event.target.action, files.get(details.closest("article")), body);
-    if (!found.good) throw new Error(found.nodes[0].querySelector(".decision")?.textContent.trim());
-    details.replaceWith(...found.nodes);
-    focused(found.nodes[0]);
-  } catch (error) {
-    event.target.querySelector("output")?.remove();
-    const said = document.createElement("output");
-    said.textContent = error instanceof TypeError ? form.dataset.lost : error.message || form.dataset.lost;
-    event.target.append(said);
-    for (const button of buttons) button.disabled = false;
-  }
+    if (found.good) {
+      details.replaceWith(...found.nodes);
+      focused(found.nodes[0]);
+      return;
+    }
+    why = found.nodes[0].querySelector(".decision").textContent;
+  } catch {} // the connection was lost
+  event.target.querySelector("output")?.remove();
+  const said = document.createElement("output");
+  said.textContent = why;
+  event.target.append(said);
+  for (const button of buttons) button.disabled = false;
 }
 
 // What has taken the place of a button takes its focus, too.
