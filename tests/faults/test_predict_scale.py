@@ -5,11 +5,11 @@ Every image once, in order, and memory that does not grow with their number.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tests import models
+from tests.serving.running import memory
 
 import headstart as hs
 from headstart.data.sources import elpv
@@ -28,20 +29,23 @@ GROWTH = 32 * 2**20
 
 
 def predicted(run: Path, folder: Path, out: Path, kills: tuple[int, ...] = ()) -> list[int]:
-    """Runs `headstart predict` to its end, killed when there are so many parts; peaks of memory in bytes."""
+    """Runs `headstart predict` to its end, killed when there are so many parts; peaks of memory in bytes.
+
+    They are of the process itself: `ru_maxrss` would count what this one held when it started it.
+    """
     command = [sys.executable, "-m", "headstart", "predict", str(run), str(folder), "--out", str(out)]
     parts = out.with_name(f".{out.name}.parts")
     peaks = []
     for kill in (*kills, 0):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while kill and process.poll() is None and len(list(parts.glob("*.parquet"))) < kill:
-            time.sleep(0.05)
-        if kill:
-            process.send_signal(signal.SIGKILL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            with suppress(StopIteration):  # it has ended, and nobody asked yet
+                peak = memory(process.pid, "VmHWM")
+            if kill and len(list(parts.glob("*.parquet"))) >= kill:
+                process.send_signal(signal.SIGKILL)
+            time.sleep(0.02)
         assert process.returncode == (-9 if kill else 0)
-        peaks.append(usage.ru_maxrss * 1024)
+        peaks.append(peak)
     return peaks
 
 

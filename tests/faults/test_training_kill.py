@@ -59,7 +59,7 @@ MOMENTS = [
     ("exact head", "before rename run.json", 3),
     ("finetune", "after rename run.json", 3),
     ("finetune", "before report", 1),
-    ("finetune", "before remove checkpoints", 2),
+    ("finetune", "before remove checkpoints", 1),
 ]
 SAMPLE = [MOMENTS[i] for i in (1, 10, 21, 29)]
 
