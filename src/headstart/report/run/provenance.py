@@ -50,7 +50,7 @@ def _routes(routes: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     )
     header = ("Asked by", "Engine", "Images", "Same class", "Largest difference", "Allowed")
     if rows:
-        yield Table("Beside Keras", header, rows)
+        yield Table("Beside Keras", header, rows, text_columns=2, full=True)
 
 
 def provenance(files: RunFiles) -> Section:
