@@ -76,6 +76,7 @@ VIEWS_OPTIONS = "--augment dihedral --augment-views 8"
 WAYS = {
     "Keras's tutorial": Way("a", peer="keras_frozen"),
     "headstart, frozen": Way("a", options="--strategy frozen"),
+    "headstart, frozen, bfloat16": Way("a", options="--strategy frozen --engine openvino-bf16"),
     "headstart, frozen, second run": Way("a", options="--strategy frozen", second=True),
     "Keras, features by predict": Way("a", peer="keras_cached"),
     "PyTorch, frozen": Way("a", peer="pytorch_frozen", once=True),

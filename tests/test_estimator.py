@@ -93,6 +93,57 @@ def test_sample_weights_of_zero_leave_images_out(arrays):
     assert model.score(x, y) == 1.0
 
 
+def test_images_of_weight_zero_might_as_well_not_be_there(arrays):
+    """Not in the choice of the regularisation either, nor in how features are scaled."""
+    x, y = arrays
+    rng = np.random.default_rng(1)
+    junk = rng.integers(0, 256, (40, 36, 40, 3), dtype=np.uint8)
+    labels = np.concatenate([y, rng.choice(["red", "blue", "green"], 40)])
+    weight = np.array([1.0] * 30 + [0.0] * 40)
+
+    model = ImageClassifier(**FAST).fit(np.concatenate([x, junk]), labels, sample_weight=weight)
+
+    alone = ImageClassifier(**FAST).fit(x, y)
+    np.testing.assert_array_equal(model.predict_proba(x), alone.predict_proba(x))
+
+
+def test_grids_of_numpy_s_numbers(arrays):
+    grid = {"random_state": np.arange(2), "validation_fraction": np.linspace(0.2, 0.3, 2)}
+    search = GridSearchCV(ImageClassifier(**FAST), grid, cv=2, error_score="raise").fit(*arrays)
+
+    assert search.best_score_ == 1.0
+
+
+@pytest.mark.parametrize("state", [None, np.random.RandomState(3)])
+def test_a_seed_can_be_drawn(arrays, state):
+    fitted = ImageClassifier(**FAST, random_state=state).fit(*arrays)
+
+    assert 0 <= fitted.config_.seed < 2**31
+    assert fitted.score(*arrays) == 1.0
+
+
+def test_a_fit_that_fails_leaves_the_one_before(arrays, tmp_path):
+    x, y = arrays
+    fitted = ImageClassifier(**FAST).fit(x, y)
+    expected = fitted.predict_proba(x)
+    Image.fromarray(x[0]).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:200])
+    paths = [str(tmp_path / "whole.png"), str(tmp_path / "cut.png")]
+
+    with pytest.raises(ValueError, match="cut"):
+        fitted.set_params(image_size=64).fit(paths, ["red", "green"])
+
+    np.testing.assert_array_equal(fitted.predict_proba(x), expected)
+    np.testing.assert_array_equal(fitted.classes_, ["blue", "red"])
+
+
+def test_one_picture_is_not_taken_for_many(arrays):
+    fitted = ImageClassifier(**FAST).fit(*arrays)
+
+    with pytest.raises(ValueError, match=r"X cannot be used as images.*Received: 'ndarray \(36, 40, 3\)"):
+        fitted.predict(arrays[0][0])
+
+
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [

@@ -210,9 +210,14 @@ class RunConfig:
             )
         seed = options.pop("seed", 0)
         for name, value in options.items():
-            plain = tuple(value) if isinstance(value, list) else value
+            plain = tuple(value) if isinstance(value, list) else _number(value)
             sections[known[name]] = replace(sections[known[name]], **{name: plain})
-        return validated(cls(seed=seed, **sections))
+        return validated(cls(seed=_number(seed), **sections))
+
+
+def _number(value: Any) -> Any:
+    """One of NumPy's, as grids of values hold them, as one of Python's; all else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

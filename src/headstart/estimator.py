@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
@@ -42,7 +43,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         engine: `auto`, or an engine's name.
         class_weight: None, `balanced`, or a dict from label to weight.
         validation_fraction: share of the training images that chooses the regularisation.
-        random_state: seed of that choice.
+        random_state: seed of that choice, None or a `RandomState` to draw one by.
 
     Attributes:
         classes_: (C,) the labels, sorted.
@@ -66,7 +67,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         engine: str = "auto",
         class_weight: str | dict[Any, float] | None = None,
         validation_fraction: float = 0.15,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.backbone = backbone
         self.head = head
@@ -84,30 +85,34 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Args:
             X: N paths, or (N, H, W, 3) or (N, H, W) integers from 0 to 255.
             y: (N,) labels of any kind.
-            sample_weight: (N,) weights in the loss, or None.
+            sample_weight: (N,) weights in the loss, or None; images of weight 0 are as if they weren't there.
 
         Raises:
             InputError: (a ValueError) images, labels or options cannot be used.
         """
         config = self._config()
-        pictures = _pictures(X)
+        pictures = np.array(_pictures(X), object)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         if len(y) != len(pictures):
             raise InputError(sentence("X and y differ in length.", allowed=len(pictures), received=len(y)))
-        self.classes_ = unique_labels(y)
-        if len(self.classes_) < 2:
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        pictures, y, weight = pictures[weight > 0], y[weight > 0], weight[weight > 0]
+        classes = unique_labels(y) if len(y) else y
+        if len(classes) < 2:
             raise InputError(
-                sentence("A classifier needs at least two classes.", received=f"{len(self.classes_)} class")
+                sentence("A classifier needs at least two classes.", received=f"{len(classes)} class")
             )
-        weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
-        target = np.searchsorted(self.classes_, y)
-        self._open(config)
-        x = self._features(pictures)  # from here on the options of this moment count
-        weight = weight * compute_sample_weight(self.class_weight, y)
-        self.penalty_ = self._choose(x, target, weight)
+        target = np.searchsorted(classes, y)
+        weight *= compute_sample_weight(self.class_weight, y)
+        engine = self._engine(config)
+        x = _features(pictures.tolist(), config, engine)
+        penalty = self._choose(x, target, weight, config.seed)
         parts = specs.backbone(self.backbone).parts(self.head)
-        *_, self.head_ = probe.path(x, target, weight, parts, (self.penalty_,))
+        *_, head = probe.path(x, target, weight, parts, (penalty,))
+        # All of it or nothing: a fit that fails leaves the one before.
+        self.config_, self.engine_, self.classes_ = config, engine, classes
+        self.penalty_, self.head_ = penalty, head
         return self
 
     def predict_proba(self, X: Images) -> np.ndarray:
@@ -117,7 +122,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def decision_logits(self, X: Images) -> np.ndarray:
         """(N, C) logits, averaged over the views."""
         check_is_fitted(self)
-        return self.head_.logits(self._features(_pictures(X)))
+        return self.head_.logits(_features(_pictures(X), self.config_, self.engine_))
 
     def predict(self, X: Images) -> np.ndarray:
         """(N,) the most probable labels."""
@@ -143,45 +148,51 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             fit=self.fit_mode,
             engine=self.engine,
             val=self.validation_fraction,
-            seed=self.random_state,
+            seed=self._seed(),
         )
 
-    def _open(self, config: RunConfig) -> None:
-        backbone = specs.backbone(self.backbone)
-        arrays = weights.find(backbone, seed=self.random_state)
-        engine: str = config.model.engine
-        if engine == "auto":
-            engine = fastest(backbone, self.head, self.image_size, arrays)
-        self.config_, self.engine_ = config, engine
+    def _seed(self) -> Any:
+        """`random_state` where it is a number, whatever it is worth; or one drawn by it, of 31 bits."""
+        if isinstance(self.random_state, np.random.RandomState) or self.random_state is None:
+            return check_random_state(self.random_state).randint(2**31)
+        return self.random_state
 
-    def _features(self, pictures: list[features.Image]) -> np.ndarray:
-        """(N, views, D) by the options at `fit`; the weights are found anew: the estimator stays small."""
-        data, model = self.config_.data, self.config_.model
-        backbone = specs.backbone(model.backbone)
-        arrays = weights.find(backbone, seed=self.config_.seed)
-        recipe = features.recipe(backbone, arrays, model.head, data.image_size, data.fit, self.engine_)
-        return features.extract(pictures, backbone, arrays, model.head, recipe, model.views)
+    def _engine(self, config: RunConfig) -> str:
+        backbone, model = specs.backbone(self.backbone), config.model
+        if model.engine != "auto":
+            return model.engine
+        arrays = weights.find(backbone, seed=config.seed)
+        return fastest(backbone, model.head, config.data.image_size, arrays)
 
-    def _choose(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    def _choose(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, seed: int) -> float:
         """The λ that a stratified part chooses; where classes are too small for one, the middle."""
         from sklearn.model_selection import train_test_split
 
-        held = max(len(self.classes_), round(self.validation_fraction * len(y)))
-        if np.bincount(y).min() < 2 or len(y) - held < len(self.classes_):
+        classes = len(np.unique(y))
+        held = max(classes, round(self.validation_fraction * len(y)))
+        if np.bincount(y).min() < 2 or len(y) - held < classes:
             return probe.PENALTIES[len(probe.PENALTIES) // 2]
-        train, val = train_test_split(
-            np.arange(len(y)), test_size=held, stratify=y, random_state=self.random_state
-        )
-        if len(np.unique(y[train])) < len(self.classes_):
+        train, val = train_test_split(np.arange(len(y)), test_size=held, stratify=y, random_state=seed)
+        if len(np.unique(y[train])) < classes:
             return probe.PENALTIES[len(probe.PENALTIES) // 2]
         parts = specs.backbone(self.backbone).parts(self.head)
         tried = probe.candidates((x[train], y[train]), (x[val], y[val]), weight[train], parts)
         return min(tried, key=lambda candidate: candidate.calibrated).penalty
 
 
+def _features(pictures: list[features.Image], config: RunConfig, engine: str) -> np.ndarray:
+    """(N, views, D); the weights are found anew: the estimator stays small."""
+    data, model = config.data, config.model
+    backbone = specs.backbone(model.backbone)
+    arrays = weights.find(backbone, seed=config.seed)
+    recipe = features.recipe(backbone, arrays, model.head, data.image_size, data.fit, engine)
+    return features.extract(pictures, backbone, arrays, model.head, recipe, model.views)
+
+
 def _pictures(X: Images) -> list[features.Image]:
     """Paths or arrays with the hash of their content."""
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim in (3, 4):
+    one = isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim in (3, 4) and not one:
         return [_from_pixels(pixels) for pixels in X]
     paths = [X] if isinstance(X, str | Path) else list(X)
     if not paths or not all(isinstance(path, str | Path) for path in paths):

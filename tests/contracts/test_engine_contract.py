@@ -56,6 +56,8 @@ def test_one_core_gives_the_bits_of_all(name):
     """VGG16 at 224 pixels, where ncnn divides the larger convolutions among the cores."""
     vgg16 = specs.backbone("vgg16")
     engine = open_engine(name, vgg16, "taps", 224, weights.random(vgg16, 0))
+    if name == "ncnn":
+        engine.lanes = max(2, engine.lanes)  # where this process has one core, too
     large = np.random.default_rng(1).integers(0, 256, (engine.lanes, 224, 224, 3), dtype=np.uint8)
 
     alone = np.array([next(run_batches(engine, [image])) for image in large])

@@ -127,14 +127,21 @@ class Zygote:
         self.process.communicate()
 
 
-def send(child: int, plan: Iterable[tuple[Callable[[], object], int]]) -> None:
-    """Sends signals to a child, each when its wait is over; never to another that has its number since."""
+def send(
+    child: int, plan: Iterable[tuple[Callable[[], object], int]], sent: list[float] | None = None
+) -> None:
+    """Sends signals to a child, each when its wait is over; never to another that has its number since.
+
+    When they were sent is noted in `sent`; what comes too late is not.
+    """
     with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(child)
         try:
             for wait, number in plan:
                 wait()
                 signal.pidfd_send_signal(descriptor, number)
+                if sent is not None:
+                    sent.append(time.monotonic())
         finally:
             os.close(descriptor)
 

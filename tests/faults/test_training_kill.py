@@ -74,6 +74,8 @@ def test_killed_at_a_named_moment(lab, moments):
         killed = lab.train(place, Fault(at, nth))
         assert killed.code == -signal.SIGKILL, f"{moment}: {killed.screen}"
         goes_on(lab, place, moment)
+        # A checkpoint follows every step: at most the one that was not kept is made again.
+        assert place.moments["after step"] <= lab.unbroken(plan)[1].moments["after step"] + 1, moment
 
     lab.each(check, moments)
 

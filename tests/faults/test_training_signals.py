@@ -33,7 +33,7 @@ def test_a_signal_at_a_random_time(lab, count):
             place, sent = lab.place(plan), []
             moment = rng.uniform(0, span)
             ended = lab.train(place, save_every=30, meanwhile=signals(place, [(moment, signalled)], sent))
-            took = time.monotonic() - sent[0]
+            took = time.monotonic() - sent[0] if sent else 0.0
             if ended.code:
                 break
             span *= 0.8  # it was quicker
@@ -46,6 +46,19 @@ def test_a_signal_at_a_random_time(lab, count):
     lab.each(check, range(count))
 
 
+def test_a_signal_within_an_epoch_loses_one_step_at_most(lab):
+    """In the fourth of six steps of the second epoch; a checkpoint was due at the end of the first."""
+    place, sent = lab.place("scratch"), []
+
+    slow = Fault("after step", 10, "stall", 1)
+    meanwhile = signals(place, [(0.2, signal.SIGTERM)], sent, "after step", 10)
+    ended = lab.train(place, slow, save_every=30, meanwhile=meanwhile)
+
+    assert ended.code == 143
+    goes_on(lab, place, "within an epoch")
+    assert place.moments["after step"] <= lab.unbroken("scratch")[1].moments["after step"] + 1
+
+
 @pytest.mark.parametrize("signalled", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.faults)])
 def test_a_second_signal_ends_at_once(lab, signalled):
     """In the middle of a step that takes a minute."""
@@ -56,6 +69,7 @@ def test_a_second_signal_ends_at_once(lab, signalled):
     ended = lab.train(place, slow, meanwhile=signals(place, both, sent, "after step", 9))
 
     assert ended.code == CODES[signalled]
+    assert len(sent) == 2  # the first one had not ended it
     assert time.monotonic() - sent[1] < 1
     goes_on(lab, place, "second signal")
 
@@ -93,7 +107,6 @@ def signals(place: Place, times, sent: list[float], moment: str = "before prepar
             time.sleep(0.002)
         begun.append(time.monotonic())
         time.sleep(max(0, begun[0] + seconds - time.monotonic()))
-        sent.append(time.monotonic())
 
     begun: list[float] = []
-    return lambda child: send(child, [(partial(wait, seconds), number) for seconds, number in times])
+    return lambda child: send(child, [(partial(wait, seconds), number) for seconds, number in times], sent)

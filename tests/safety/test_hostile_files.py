@@ -91,11 +91,13 @@ def test_the_canaries_would_sing(files, canary):
 
 VERBS = {
     "predict": lambda root: hs.load(root).predict([]),
+    "describe": pipeline.spec,
+    "explain": lambda root: list(hs.explain(root, [])),
+}
+OF_A_RUN = {
     "evaluate": hs.evaluate,
     "export": lambda root: hs.export(root, "onnx"),
     "quantize": pipeline.quantize,
-    "describe": pipeline.spec,
-    "explain": lambda root: hs.explain(root, []),
 }
 ANSWERS = {"golden": lambda root: bundle.load(root).golden()}  # what the other verbs don't read
 IN_A_BUNDLE = (
@@ -108,20 +110,27 @@ IN_A_RUN = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("verb", VERBS | OF_A_RUN | ANSWERS)
+def test_what_is_sound_is_not_refused(run, tmp_path, verb):
+    """So that a refusal below is one of the spoilt file."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    (VERBS | OF_A_RUN | ANSWERS)[verb](copy if verb in OF_A_RUN else copy / "model")
+
+
 @pytest.mark.parametrize("place", IN_A_BUNDLE)
-def test_in_a_bundle_whose_manifest_lists_it(files, canary, tmp_path, place):
+def test_in_a_bundle_whose_manifest_lists_it(files, canary, run, tmp_path, place):
     """As the person would write it who made the file: every hash is right."""
-    models.saved(tmp_path / "model")
-    member = tmp_path / "model" / place
+    copy = shutil.copytree(run, tmp_path / "run")
+    model, member = copy / "model", copy / "model" / place
+    before = member.read_bytes() if member.exists() else None
     for name, content in files.items():
-        before = member.read_bytes() if member.exists() else None
         member.write_bytes(content)
-        (tmp_path / "model" / bundle.MANIFEST).unlink()
-        bundle.seal(tmp_path / "model")
+        (model / bundle.MANIFEST).unlink()
+        bundle.seal(model)
         with unharmed(canary):
-            for verb, ask in (ANSWERS if place == "golden/answers.json" else VERBS).items():
+            for verb, ask in (ANSWERS if place == "golden/answers.json" else VERBS | OF_A_RUN).items():
                 with pytest.raises(HeadstartError) as caught:
-                    ask(tmp_path / "model")
+                    ask(copy if verb in OF_A_RUN else model)
                 assert caught.value.exit_code == 2, (name, verb)
                 assert "\n" not in str(caught.value)
         member.unlink() if before is None else member.write_bytes(before)

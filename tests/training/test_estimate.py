@@ -7,6 +7,7 @@ import pytest
 
 from headstart.backbones import specs
 from headstart.config import RunConfig
+from headstart.progress import shown
 from headstart.training import estimate
 from headstart.training.phases import resolved
 from headstart.training.strategy import Task
@@ -21,13 +22,15 @@ def timed(monkeypatch):
     monkeypatch.setattr(estimate, "measured", lambda *_: RATES)
 
 
-def estimated(streamed=False, engine="ncnn", **options):
+def task(streamed=False, engine="ncnn", **options):
     config = resolved(RunConfig.from_options(precision="float32", **options))
     split = np.array(["train"] * TRAIN + ["val"] * VAL + ["test"] * TEST)
-    task = Task(
-        config, specs.backbone("vgg16"), {}, engine, [], np.zeros(150, int), np.ones(150), split, 2, streamed
-    )
-    return estimate.estimate(task)
+    vgg16 = specs.backbone("vgg16")
+    return Task(config, vgg16, {}, engine, [], np.zeros(150, int), np.ones(150), split, 2, streamed)
+
+
+def estimated(*args, **options):
+    return estimate.estimate(task(*args, **options))
 
 
 def test_maps_are_computed_once_and_what_is_above_in_each_step():
@@ -68,3 +71,12 @@ def test_a_time_limit_buys_fewer_views_where_all_is_trained_too():
 
     assert estimate.within(task, 60).config.training.augment_views == 4
     assert estimate.within(task, 100).config.training.augment_views == 8
+
+
+@pytest.mark.parametrize(("epochs", "late"), [(40, False), (39, True)])
+def test_an_average_that_cannot_forget_its_beginning_is_said(epochs, late, capsys):
+    """Momentum 0.9 looks back ten steps, of which there shall be four times as many; a step is all images."""
+    with shown():
+        estimate.say(task(strategy="finetune", average=0.9, batch_size=100, epochs=epochs))
+
+    assert ("Average    over some 10 steps of 39 in all" in capsys.readouterr().err) == late

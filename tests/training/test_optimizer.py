@@ -111,7 +111,7 @@ def test_an_average_follows_the_weights():
 
 
 def losses(logits, targets, **changes):
-    return float(optimizers.loss(phase(**changes))(targets, logits))
+    return float(np.mean(optimizers.loss(phase(**changes))(targets, logits)))
 
 
 def softmax(logits):
@@ -138,3 +138,22 @@ def test_focal_loss_looks_harder_at_what_is_hard():
     easy, hard = (losses(LOGITS[i : i + 1], ONE_HOT[i : i + 1], loss="focal") for i in (0, 1))
 
     np.testing.assert_allclose([easy, hard], -0.25 * (1 - p) ** 2 * np.log(p), rtol=1e-4)
+
+
+def test_focal_loss_moves_what_is_as_wrong_as_can_be():
+    """30 below the other class: ¼ · 30 and its slope ¼, where a probability cut off at 1e-7 has none."""
+    import tensorflow as tf
+
+    logits = tf.Variable([[0.0, 30.0]])
+    with tf.GradientTape() as tape:
+        loss = optimizers.loss(phase(loss="focal"))(np.array([[1.0, 0.0]], np.float32), logits)
+
+    np.testing.assert_allclose(loss, [7.5], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(loss, logits), [[-0.25, 0.25]], rtol=1e-5)
+
+
+def test_focal_loss_smooths_targets_as_cross_entropy_does():
+    smooth, p = np.where(ONE_HOT == 1, 0.8, 0.1), softmax(LOGITS.astype(np.float64))
+    expected = -0.25 * (smooth * (1 - p) ** 2 * np.log(p)).sum(axis=1).mean()
+
+    assert losses(LOGITS, ONE_HOT, loss="focal", label_smoothing=0.3) == pytest.approx(expected, rel=1e-5)

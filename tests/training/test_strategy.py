@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from headstart.backbones import classifier, heads, specs, weights
 from headstart.config import RunConfig
 from headstart.engines import open_engine, run_batches
 from headstart.errors import InputError
+from headstart.progress import shown
 from headstart.rundir import RunDir
 from headstart.training import maps, strategy
 from headstart.training.features import Image
@@ -213,6 +216,34 @@ def test_one_seed_one_model_whatever_the_test_images_are(fit, learnt, name):
 
     same(again, trained)
     np.testing.assert_array_equal(again.reference, trained.reference)
+
+
+def test_what_the_program_around_draws_at_random_goes_on(fit):
+    random.seed(7)
+    np.random.seed(7)  # noqa: NPY002 - what Keras would set
+    expected = random.Random(7).random(), np.random.RandomState(7).rand()  # noqa: S311
+
+    fit(task(solver="keras", epochs=1))
+
+    assert (random.random(), np.random.rand()) == expected  # noqa: NPY002, S311
+
+
+@pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
+def test_hidden_layers_of_a_file_are_taken_all_or_none(size, tmp_path, capsys):
+    """With pictures of another size the first one doesn't fit, and the second means nothing by itself."""
+    shapes = heads.shapes(TINY, "vgg", SIZE, 3)
+    rng = np.random.default_rng(0)
+    file = tmp_path / "w.safetensors"
+    save_file({name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}, file)
+    what = task(head="vgg", weights=str(file), image_size=size)
+    random_ones = heads.random(TINY, "vgg", size, 3, 0)
+
+    with shown():
+        arrays, _ = strategy._untrained_head(what, None, None)
+
+    same = {name.partition("/")[0] for name in arrays if np.array_equal(arrays[name], random_ones[name])}
+    assert same == ({"head"} if size == SIZE else {"fc1", "fc2", "head"})
+    assert ("begins at random" in capsys.readouterr().err) == (size != SIZE)
 
 
 # --- weights --------------------------------------------------------------------------------------------

@@ -358,8 +358,7 @@ def test_epochs_end_with_the_time_and_the_rate_with_the_epochs(tmp_path):
     assert 0 < state.epochs < 200
     assert sum(moment > deadline for moment in ended) <= 1
     assert state.done
-    if len(ended) == state.epochs + 1:
-        assert state.history[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    assert state.history[-1]["learning_rate"] < 0.1 / 4  # nearly 0, as far as seconds can be foreseen
 
 
 # --- numbers that are none ------------------------------------------------------------------------------

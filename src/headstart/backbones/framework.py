@@ -8,7 +8,8 @@ import importlib.util
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
@@ -89,6 +90,18 @@ def keras() -> Any:
         found = sys.modules["keras"] if _ready else _imported()
     _require_ours(found.backend.backend())
     return found
+
+
+@contextmanager
+def precision(policy: str = "float32") -> Iterator[None]:
+    """Models that are built inside compute in it, whatever the program around has set for its own."""
+    config = keras().config
+    before = config.dtype_policy()
+    config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(before)
 
 
 def _require_ours(name: str) -> None:

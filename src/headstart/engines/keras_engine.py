@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from headstart.backbones import framework
 from headstart.backbones.classifier import build_features
-from headstart.backbones.framework import keras
 from headstart.backbones.specs import Backbone
 
 
@@ -22,10 +22,11 @@ class KerasEngine:
     def __init__(
         self, backbone: Backbone, head: str, size: int, arrays: Mapping[str, np.ndarray], boundary: str
     ) -> None:
-        self.model = build_features(backbone, head, size, arrays)
-        if boundary:
-            tensor = self.model.get_layer(boundary).output
-            self.with_map = keras().Model(self.model.input, [self.model.output, tensor])
+        with framework.precision("float32"):
+            self.model = build_features(backbone, head, size, arrays)
+            if boundary:
+                tensor = self.model.get_layer(boundary).output
+                self.with_map = framework.keras().Model(self.model.input, [self.model.output, tensor])
 
     def run(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(images), dtype=np.float32)

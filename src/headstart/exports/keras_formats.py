@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.backbones import vgg
 from headstart.backbones.classifier import KerasOperations
-from headstart.backbones.framework import backend, keras
+from headstart.backbones.framework import backend, keras, precision
 from headstart.backbones.weights import Arrays
 from headstart.errors import InputError, sentence
 from headstart.exports import graph
@@ -52,8 +52,9 @@ class KerasWhole(KerasOperations):
 def whole(spec: BundleSpec, arrays: Arrays) -> Any:
     """The flat Keras model from uint8 images to probabilities, with its weights."""
     operations = KerasWhole(spec.image_size, spec.views, len(spec.class_names))
-    output = graph.write(spec, arrays, operations)
-    model = keras().Model(operations.input, output, name=spec.backbone.replace("-", "_"))
+    with precision("float32"):
+        output = graph.write(spec, arrays, operations)
+        model = keras().Model(operations.input, output, name=spec.backbone.replace("-", "_"))
     given = {name: array for name, array in arrays.items() if not name.startswith("head/")}
     given |= operations.arrays
     for name in [*(name for name, _, _ in vgg.conv_names(spec.network)), *_dense(operations)]:

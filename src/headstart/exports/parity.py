@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.classifier import build_classifier
+from headstart.backbones.framework import precision
 from headstart.backbones.weights import Arrays
 from headstart.data import images
 from headstart.engines import ENGINES, INT8_MARGIN, TOLERANCE
@@ -81,7 +82,8 @@ class Certificate:
 
 def keras_probabilities(spec: BundleSpec, arrays: Arrays, contents: Sequence[bytes]) -> np.ndarray:
     """(N, C) float32-Keras probabilities of raw image files, by the whole flat graph."""
-    model = build_classifier(spec.network, spec.head, spec.image_size, arrays)
+    with precision("float32"):
+        model = build_classifier(spec.network, spec.head, spec.image_size, arrays)
     squares = [images.square(content, spec.image_size, spec.fit) for content in contents]
     views = np.stack([images.dihedral(square, view) for square in squares for view in range(spec.views)])
     logits = np.asarray(model.predict(views, batch_size=8, verbose=0))

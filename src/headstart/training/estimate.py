@@ -132,9 +132,20 @@ def say(task: Task) -> None:
         where = "; what is frozen is computed with each step, on the GPU" if task.streamed else ""
         rate = f"{phase.optimizer} at {phase.learning_rate:g}"
         note(f"Steps      {phase.batch_size} images, {rate}, {phase.precision}{where}")
+        _say_if_late(phase, int((task.split == "train").sum()))
     disk = f", {found.disk / 1e9:.1f} GB of cache" if found.disk > 5e7 else ""
     need = f"{found.memory / 1e9:.1f} GB of memory{disk}"
     note(f"Estimate   {_duration(found.seconds)}, {need}, if nothing is cached")
+
+
+def _say_if_late(phase: Phase, images: int) -> None:
+    """An average begins with the first step, which it must have time to forget."""
+    steps, span = phase.epochs * -(-images // phase.batch_size), 1 / (1 - phase.average)
+    if phase.average and span > steps / 4:
+        note(
+            f"Average    over some {span:.0f} steps of {steps} in all: the first ones will count for much;"
+            " take a lower --average, or more --epochs"
+        )
 
 
 def _duration(seconds: float) -> str:

@@ -173,7 +173,10 @@ def extract(
         total = len(store.wanted)
         with closing(track(run_batches(engine, squares), "Features", total, total - len(missing))) as vectors:
             _keep(store, list(missing), vectors)
-    return sound(np.stack([np.stack([store.vectors[key] for key in row]) for row in keys]))
+    found = np.empty((len(keys), views, backbone.width(head, recipe.image_size)), np.float32)
+    for place, row in enumerate(keys):
+        found[place] = [store.vectors[key] for key in row]
+    return sound(found)
 
 
 def sound(tensors: np.ndarray) -> np.ndarray:

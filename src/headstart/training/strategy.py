@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones import classifier, heads, weights
-from headstart.backbones.framework import keras
+from headstart.backbones.framework import keras, precision
 from headstart.backbones.heads import Scaling
 from headstart.backbones.specs import Backbone
 from headstart.backbones.weights import Arrays
@@ -18,7 +19,7 @@ from headstart.config import RunConfig
 from headstart.engines import threads
 from headstart.engines.precision import training_precision
 from headstart.errors import InputError, sentence
-from headstart.progress import timed
+from headstart.progress import note, timed
 from headstart.training import boundary, features, probe, trainer
 from headstart.training.checkpoint import State, Tensors
 from headstart.training.features import Image, Recipe
@@ -186,15 +187,19 @@ def _untrained_head(
     """Random, but for hidden layers that the user's file of weights holds; and the scaling of its features.
 
     The one `kept` in a checkpoint comes first: features that are computed anew may differ in the last bit.
-    The hidden layers of a file know raw features; from scratch there are none to go by.
+    The hidden layers of a file, which are taken all or none, know raw features; from scratch there are none
+    to go by.
     """
     model, size = task.config.model, task.config.data.image_size
     arrays = heads.random(task.backbone, model.head, size, task.classes, task.config.seed)
     if model.weights and heads.hidden(task.backbone, model.head):
         shapes = heads.shapes(task.backbone, model.head, size, task.classes)
         hidden = {name: shape for name, shape in shapes.items() if not name.startswith("head/")}
-        if found := weights.dense(model.weights, hidden):
+        found = weights.dense(model.weights, hidden)
+        if found.keys() == hidden.keys():
             return arrays | found, None
+        if found:
+            note("Head       begins at random: the file's layers are for another --image-size or --blocks")
     return arrays, kept or (None if features is None else _scaling(task, features))
 
 
@@ -309,8 +314,9 @@ def features_above(
 ) -> np.ndarray:
     """(N, views, D) features by a network with other `arrays` above the boundary `tensor`; in float32."""
     head = task.config.model.head
-    model = classifier.build_features(task.backbone, head, task.config.data.image_size, arrays)
-    above = classifier.cut(model, tensor, task.backbone.frozen_taps(head, tensor))[1]
+    with precision("float32"):
+        model = classifier.build_features(task.backbone, head, task.config.data.image_size, arrays)
+        above = classifier.cut(model, tensor, task.backbone.frozen_taps(head, tensor))[1]
     found = []
     for view in range(views):
         parts = []
@@ -323,11 +329,15 @@ def features_above(
 
 @contextmanager
 def _built(task: Task, phase: Phase) -> Iterator[None]:
-    """Models that are built inside compute in the phase's precision, and drop what the seed says."""
-    k = keras()
-    k.utils.set_random_seed(task.config.seed)
-    k.config.set_dtype_policy(training_precision(phase.precision))
+    """Models that are built inside compute in the phase's precision, and drop what the seed says.
+
+    What the program around draws at random goes on where it was.
+    """
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - Keras sets the old one
+    keras().utils.set_random_seed(task.config.seed)
     try:
-        yield
+        with precision(training_precision(phase.precision)):
+            yield
     finally:
-        k.config.set_dtype_policy("float32")
+        random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
