@@ -90,8 +90,8 @@ def test_without_its_model_a_run_is_not_finished(finished, lost, standing):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"config__training__epochs": 3}, "config.training.epochs was 12, is 3"),
-        ({"config__seed": 1}, "config.seed was 0, is 1"),
+        ({"config__training__epochs": 3}, "--epochs was 12, is 3"),
+        ({"config__seed": 1}, "--seed was 0, is 1"),
         ({"dataset__fingerprint": "bb"}, "dataset.fingerprint was aa, is bb"),
         ({"dataset__images": 91}, "dataset.images was 90, is 91"),
     ],
@@ -112,7 +112,7 @@ def test_other_options_or_data_are_refused_and_begun_anew_by_force(request, stat
     [
         ({"versions__keras": "3.16.0"}, "versions.keras was 3.15.1, is 3.16.0"),
         ({"hardware__cores": 4}, "hardware.cores was 2, is 4"),
-        ({"hardware__gpu": "NVIDIA H200"}, "hardware.gpu was , is NVIDIA H200"),
+        ({"hardware__gpu": "NVIDIA H200"}, "hardware.gpu was none, is NVIDIA H200"),
         ({"hardware__instructions": "AVX2"}, "hardware.instructions was AVX2, AVX-512, is AVX2"),
     ],
 )
@@ -138,7 +138,7 @@ def test_all_differences_are_named_and_five_of_the_images(unfinished):
 
     line = refusal(unfinished, facts(config__seed=1, dataset__images=97, versions__numpy="3"), images)
 
-    for named in ("config.seed", "dataset.images", "versions.numpy was 2.4.0, is 3"):
+    for named in ("--seed", "dataset.images", "versions.numpy was 2.4.0, is 3"):
         assert named in line
     assert "Images: cat0.png was added, " in line
     assert "cat4.png was added and 2 more." in line

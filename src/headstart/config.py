@@ -152,7 +152,8 @@ class RunningConfig:
     tensorboard: bool = False
     """Also write the curves for TensorBoard, into the run's folder `tensorboard`."""
     force: bool = False
-    """Train again where the run holds other options, data or versions."""
+    """Begin anew where the run holds other options or data, without what was evaluated and exported of it;
+    go on where it is of other versions."""
 
 
 @Parameter(name="*", group="Evaluation")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.evaluation.comparison import Comparison
     from headstart.evaluation.explain import Explanation
     from headstart.evaluation.metrics import Evaluation
+    from headstart.training.strategy import Task
 
 
 def train(
@@ -89,15 +90,17 @@ def train(
     stages.describe(manifest, ledger)
     with resume.locked(run.root):
         sweep(run.root)
-        facts["decided"] = resume.read_facts(run).get("decided", {}) if standing == "unfinished" else {}
-        if standing == "new":
+        decided = resume.read_facts(run).get("decided", {}) if standing == "unfinished" else {}
+        task = stages.task_of(config, manifest, decided)
+        stages.require_small_enough(task, manifest)
+        if standing == "new":  # nothing is lost to options that are refused
             resume.begin_anew(run)
-        _train(run, manifest, ledger, config, facts | {"data": str(data)}, clock)
+        _train(run, manifest, ledger, task, facts | {"data": str(data)}, clock)
     return run
 
 
 def _train(
-    run: RunDir, manifest: Manifest, ledger: pd.DataFrame, config: RunConfig, facts: dict[str, Any],
+    run: RunDir, manifest: Manifest, ledger: pd.DataFrame, task: Task, facts: dict[str, Any],
     clock: dict[str, float],
 ) -> None:  # fmt: skip
     from headstart import stages
@@ -109,14 +112,12 @@ def _train(
         "format": 1,
         "command": sys.argv if sys.argv[0].endswith("headstart") else ["python", *sys.argv],
         "finished": False,
+        "decided": stages.decided(task),
     }
     stages.save_data(run, manifest, ledger)
     write_json(run.run_json, facts)
-    task = stages.task_of(config, manifest, facts["decided"])
-    write_json(run.run_json, facts | {"decided": stages.decided(task)})
-    row = ENGINES[task.engine]
+    config, row = task.config, ENGINES[task.engine]
     note(f"Model      {task.backbone.name}, head {config.model.head}, {row.name} ({row.precision})")
-    stages.require_small_enough(task, manifest)
     trained = stages.learn(task, run, clock)
     with timed(clock, "parity"):
         predictor = stages.save_model(run, task, manifest, trained)
@@ -403,9 +404,8 @@ def _run(run: RunDir | str | Path) -> RunDir:
 
 
 def _bundle(run: RunDir | str | Path) -> Bundle:
-    root = run.root if isinstance(run, RunDir) else Path(run)
-    model = RunDir(root).model
-    return load_bundle(model if model.is_dir() else root)
+    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    return load_bundle(run.model if run.model.is_dir() else run.root)
 
 
 def _split(data: str | Path | None) -> str:

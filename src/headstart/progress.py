@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from headstart.errors import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
@@ -52,7 +54,6 @@ def bar(description: str, total: int, done: int = 0, narrow: bool = False) -> It
     if _quiet.get():
         yield Bar()
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -63,7 +64,7 @@ def bar(description: str, total: int, done: int = 0, narrow: bool = False) -> It
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    console = Console(stderr=True)
+    console = _console()
     # Left to itself, rich would send to stderr what is written to stdout meanwhile.
     with Progress(*columns, console=console, redirect_stdout=False) as progress:
         yield _Shown(
@@ -98,6 +99,17 @@ def timed(clock: dict[str, float], stage: str) -> Iterator[None]:
 def note(text: str) -> None:
     """Prints one line to stderr where bars are shown."""
     if not _quiet.get():
-        from rich.console import Console
+        _console().print(text, markup=False, highlight=False, soft_wrap=True)
 
-        Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+def _console() -> Console:
+    from rich.console import Console
+
+    class Stderr(Console):
+        """The work goes on when nobody reads any more what is said of it; rich would end the program."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    return Stderr(stderr=True)

@@ -29,8 +29,9 @@ FACTS_LIMIT = 16 * 2**20
 
 def require_outside(run: RunDir, data: str | Path) -> None:
     """Refuses to write among the images."""
-    source, target = Path(os.path.realpath(data)), Path(os.path.realpath(run.root))
-    if source.is_dir() and target.is_relative_to(source):
+    home = os.path.expanduser(data)  # noqa: PTH111 - ~unknown stays
+    source, target = Path(os.path.realpath(home)), Path(os.path.realpath(run.root))
+    if str(data) and source.is_dir() and target.is_relative_to(source):
         raise InputError(
             sentence(
                 "The run would be written into the folder of images, and become a class.",
@@ -238,6 +239,10 @@ def begin_anew(run: RunDir) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _shown(value: object) -> str:
+    return "none" if value in ("", [], ()) else printable(value)
+
+
 def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
     """Readable differences of two trees, only at keys that `now` has.
 
@@ -252,5 +257,6 @@ def _differences(before: dict[str, Any], now: dict[str, Any], path: str = "") ->
         if isinstance(value, dict) and isinstance(old, dict):
             found += _differences(old, value, f"{path}{key}.")
         elif old != value:
-            found.append(f"{path}{key} was {printable(old)}, is {printable(value)}")
+            name = f"--{key.replace('_', '-')}" if path.startswith("config.") else f"{path}{key}"
+            found.append(f"{name} was {_shown(old)}, is {_shown(value)}")
     return found

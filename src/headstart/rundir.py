@@ -26,9 +26,16 @@ _TEMPORARY = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(MARK)}(-old)?")
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run directory: where each stage leaves what the next one reads."""
+    """A run directory: where each stage leaves what the next one reads.
+
+    A ``~`` that no shell has replaced, as in ``--out=~/run``, is the home directory.
+    """
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Once and for all, since some libraries that are given paths do it, too."""
+        object.__setattr__(self, "root", Path(os.path.expanduser(self.root)))  # noqa: PTH111 - ~unknown stays
 
     @property
     def run_json(self) -> Path:

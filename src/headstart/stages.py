@@ -19,7 +19,7 @@ from headstart.data.loader import ahead
 from headstart.engines import ENGINES
 from headstart.engines.choice import fastest
 from headstart.engines.precision import capabilities, training_precision
-from headstart.errors import InputError, sentence
+from headstart.errors import InputError, printable, sentence
 from headstart.evaluation import evaluate, explain, thresholds
 from headstart.evaluation.metrics import Evaluation
 from headstart.evaluation.predictions import Predictions
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 PARITY_IMAGES = 32
 GOLDEN_IMAGES = 4
+NAMED = 10  # classes or folders, on the screen
 
 
 def describe(data: Manifest, ledger: pd.DataFrame) -> None:
@@ -56,6 +57,11 @@ def describe(data: Manifest, ledger: pd.DataFrame) -> None:
         f" (train {sizes['train']:,}, val {sizes['val']:,}, test {sizes['test']:,}),"
         f" {left_out:,} left out"
     )
+    note(f"Classes    {_named(data.class_names)}")
+    if lost := ledger.loc[
+        (ledger["action"] == "left out") & ledger["path"].str.endswith("/"), "path"
+    ].tolist():
+        note(f"Left out   with all that is in them: {_named(lost)}; the ledger says why")
     if groups := data.table.loc[data.table["group"] != "", "group"].nunique():
         note(f"Groups     {groups:,}, of which each is in one part; intervals count them")
     if torn := int((ledger["check"] == "large-cluster").sum()):
@@ -63,6 +69,12 @@ def describe(data: Manifest, ledger: pd.DataFrame) -> None:
             f"Groups     {torn:,} too large to be believed, as of a film's pictures, were split apart:"
             " see the ledger; --group-regex keeps them together"
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(printable, names[:NAMED]))}{more}"
 
 
 def save_data(run: RunDir, data: Manifest, ledger: pd.DataFrame) -> None:

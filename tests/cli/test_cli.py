@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from headstart.cli import _explained
+from headstart.cli import _ended, _explained
 
 COLOURS = {"blue sky": (40, 60, 220), "grün": (30, 180, 40), "red": (210, 30, 30)}
 FAST = ["--backbone", "vgg-tiny", "--image-size", "32", "--engine", "ncnn"]
@@ -417,3 +417,89 @@ def test_without_tensorflow_prediction_works_and_training_says_what_to_install(
 def test_too_little_memory_is_one_line(capsys):
     assert _explained(MemoryError()) == 2
     assert capsys.readouterr().err.startswith("headstart: There is not enough memory.")
+
+
+def test_refused_options_cost_nothing(trained, photos, tmp_path):
+    """Neither a finished run, nor the folder in which the mended command then trains."""
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    wrong = (["--cost", "redd:grün=3"], ["--weights", tmp_path / "nowhere.h5"])
+    for options in wrong:
+        done = headstart("train", photos, "--out", run, *FAST, "--force", *options)
+        assert done.returncode == 2, done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+
+        assert headstart("train", photos, "--out", tmp_path / "new", *FAST, *options).returncode == 2
+    done = headstart("train", photos, "--out", tmp_path / "new", *FAST, "--cost", "red:grün=3")
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_classes_and_lost_folders_are_named(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "in", symlinks=True)
+    (tmp_path / "in" / "yellow").symlink_to(photos / "red")
+
+    done = headstart("train", tmp_path / "in", "--out", tmp_path / "run", *FAST)
+
+    assert "Classes    blue sky, grün, red\n" in done.stderr
+    assert "Left out   with all that is in them: yellow/; the ledger says why\n" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["--out=~/run", "--out ~/run"])
+def test_home_is_home_however_it_is_written(photos, tmp_path, form):
+    """As no shell has replaced it."""
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    (tmp_path / "here").mkdir()
+
+    done = headstart("train", photos, *form.split(), *FAST, cwd=tmp_path / "here", env=environment)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_with_all_streams_closed_a_run_is_whole(photos, tmp_path):
+    """The first files that are opened must not be taken for them."""
+    command = f'"$0" -m headstart train "$1" --out "$2" {" ".join(FAST)} <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(photos), str(tmp_path / "run")], timeout=120, check=False
+    )
+
+    assert done.returncode == 0
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_no_data_is_not_the_folder_one_is_in(tmp_path):
+    """As where a variable is empty."""
+    done = headstart("train", "", *FAST, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "Received: ''" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_work_goes_on_when_nobody_reads_what_is_said_of_it(photos, tmp_path):
+    command = f'"$0" -m headstart train "$1" --out "$2" {" ".join(FAST)} 2>&1 >/dev/null | head -n 1'
+    subprocess.run(
+        ["sh", "-c", command, sys.executable, str(photos), str(tmp_path / "run")], timeout=120, check=False,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "goes_on"),
+    [
+        (["train", "photos"], True),
+        (["predict", "run", "photos", "--out=a.csv"], True),
+        (["predict", "run", "photos"], False),
+        (["explain", "run", "photos", "--out", "a"], False),
+    ],
+)
+def test_an_interrupted_command_says_whether_it_goes_on(arguments, goes_on, capsys):
+    assert _ended(signal.SIGINT, arguments) == 130
+
+    said = "Interrupted. The same command goes on where it stopped." if goes_on else "Interrupted."
+    assert capsys.readouterr().err == f"headstart: {said}\n"

@@ -96,7 +96,7 @@ def test_a_pipe_is_written_to_and_stays_one(trained, data, tmp_path, form):
 def test_a_link_stays_and_what_it_leads_to_is_replaced(trained, data, tmp_path):
     """As /dev/stdout is one, to a file where the shell says so."""
     (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "a.csv").write_text("old")
+    (tmp_path / "far" / "a.csv").write_text("path,label,confidence\nold.png,cat,1\n")
     (tmp_path / "link.csv").symlink_to("far/a.csv")
 
     headstart("predict", trained, data, "--out", tmp_path / "link.csv")
@@ -123,6 +123,28 @@ def test_answers_are_not_written_over_images(trained, data, tmp_path):
 
     assert [path.read_bytes() for path in copies] == before
     assert (tmp_path / "text.csv").read_text() == "no image"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "txt"])
+def test_answers_take_the_place_of_answers_alone(trained, data, tmp_path, suffix):
+    """Not that of a table of labels, of a run's own files, or of anything else."""
+    image, out = next(data.rglob("*.png")), tmp_path / f"a.{suffix}"
+    for _ in range(2):
+        assert headstart("predict", trained, image, "--out", out).returncode == 0
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,label\na.png,cat\n")
+    run = shutil.copytree(trained, tmp_path / "run")
+    for other in (
+        labels,
+        run / "run.json",
+        run / "manifest.parquet",
+        run / "evaluation/test/predictions.parquet",
+    ):
+        before = other.read_bytes()
+        done = headstart("predict", trained, image, "--out", other, "--format", "csv")
+        assert done.returncode == 2
+        assert "--out is a file that `headstart predict` did not write." in done.stderr
+        assert other.read_bytes() == before
 
 
 def test_a_reader_that_ends_too_soon_is_said(trained, data, tmp_path):

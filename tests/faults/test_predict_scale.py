@@ -71,6 +71,8 @@ def test_20_000_images_through_the_tiny_vgg(tmp_path):
     require_every_image_once(tmp_path / "all.parquet", tmp_path / "all")
     assert max(peaks) - few < GROWTH
     assert pd.read_parquet(tmp_path / "all.parquet")["p_cat"].nunique() > 19_000  # they are distinct
+    (whole,) = predicted(tmp_path / "model", tmp_path / "all", tmp_path / "whole.parquet")
+    assert whole - few < GROWTH / 2  # at one go; parts that are read again take their share
 
 
 def test_all_cells_through_vgg16(tmp_path):

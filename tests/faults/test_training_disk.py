@@ -20,7 +20,7 @@ OFFSETS = [("finetune", "last.safetensors", 5 + 4 * i, i / 9) for i in range(10)
 OFFSETS += [("finetune", "last.safetensors", 1, 0.5), ("scratch", "last.safetensors", 9, 1e-4)]
 OFFSETS += [("finetune", f"best-{phase}.safetensors", 1, share) for phase in (0, 1) for share in (0, 0.7)]
 OFFSETS += [("exact head", "history.csv", 1, 0.3), ("scratch", "history.csv", 3, 0.9)]
-OFFSETS += [("finetune", "run.json", 3, 0.5), ("finetune", "weights.safetensors", 1, 0.99)]
+OFFSETS += [("finetune", "run.json", 2, 0.5), ("finetune", "weights.safetensors", 1, 0.99)]
 
 OTHERS = [
     ("before create last.safetensors", 9, errno.EACCES, f"{REFUSED}Permission denied."),

@@ -55,9 +55,8 @@ MOMENTS = [
     ("finetune", "before evaluation", 1),
     ("scratch", "before write predictions.parquet", 1),
     ("finetune", "half write run.json", 2),
-    ("finetune", "half write run.json", 3),
-    ("exact head", "before rename run.json", 3),
-    ("finetune", "after rename run.json", 3),
+    ("exact head", "before rename run.json", 2),
+    ("finetune", "after rename run.json", 2),
     ("finetune", "before report", 1),
     ("finetune", "before remove checkpoints", 1),
 ]

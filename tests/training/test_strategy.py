@@ -20,9 +20,10 @@ from headstart.errors import InputError
 from headstart.progress import shown
 from headstart.rundir import RunDir
 from headstart.training import maps, strategy
+from headstart.training.checkpoint import State
 from headstart.training.features import Image
 from headstart.training.journal import Journal
-from headstart.training.phases import EPOCHS, resolved
+from headstart.training.phases import EPOCHS, phases, resolved
 from headstart.training.strategy import Task
 
 TINY = specs.backbone("vgg-tiny")
@@ -216,6 +217,21 @@ def test_one_seed_one_model_whatever_the_test_images_are(fit, learnt, name):
 
     same(again, trained)
     np.testing.assert_array_equal(again.reference, trained.reference)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "best", "said"),
+    [([0], 0, "the time limit left none"), ([0, 1], 0, "none was better"), ([0, 1], 1, "")],
+)
+def test_epochs_in_vain_are_said(epochs, best, said, capsys):
+    phase = phases(task(strategy="finetune", unfreeze="block5").config)[-1]
+    history = [{"phase": "head", "epoch": 5}, *({"phase": phase.name, "epoch": epoch} for epoch in epochs)]
+
+    with shown():
+        strategy._say_if_vain(State(history=history, best_epoch=best), phase)
+
+    assert said in (line := capsys.readouterr().err)
+    assert bool(line) == bool(said)
 
 
 def test_what_the_program_around_draws_at_random_goes_on(fit):

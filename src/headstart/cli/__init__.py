@@ -58,15 +58,22 @@ app.command(cache.app)
 app.command(doctor.doctor)
 
 
+GOES_ON = ("train", "demo", "data")
+"""Commands that keep what they have when they are interrupted; `predict` does with --out."""
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command and exits: 0 done, 1 gate, 2 wrong input, 130 interrupted, 143 terminated."""
     interrupt.raised()
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # closed by who started this, a number would go to the next file, and what is said into it
+    os.close(descriptor)
     nobody = Path(os.devnull).open("w")  # noqa: SIM115 - where one is closed, as by `>&-`
     sys.stdout, sys.stderr = sys.stdout or nobody, sys.stderr or nobody
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding has not
             stream.reconfigure(errors="backslashreplace")
-    code = _run(sys.argv[1:] if arguments is None else arguments)
+    code = _run([_home(a) for a in (sys.argv[1:] if arguments is None else arguments)])
     if code in interrupt.EXIT.values():
         # Where the interrupt came through C code that runs Python (an import), the interpreter would end
         # itself by the signal although it was handled here.
@@ -84,7 +91,7 @@ def _run(arguments: list[str]) -> int:
         return int(result or 0)
     except BaseException as error:
         if number := interrupt.came() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else 0):
-            return _ended(number)  # whatever C code has made of it
+            return _ended(number, arguments)  # whatever C code has made of it
         code = _explained(error)
         if code is None:
             raise
@@ -93,10 +100,20 @@ def _run(arguments: list[str]) -> int:
         interrupt.came()
 
 
-def _ended(number: int) -> int:
+def _home(argument: str) -> str:
+    """`--out=~/runs`, of which shells leave the `~` as it is."""
+    option, equals, value = argument.partition("=")
+    if option.startswith("--") and value.startswith("~"):
+        return f"{option}{equals}{os.path.expanduser(value)}"  # noqa: PTH111 - ~unknown stays
+    return argument
+
+
+def _ended(number: int, arguments: list[str]) -> int:
     code = interrupt.EXIT[signal.Signals(number)]
+    goes_on = {*GOES_ON, *(["predict"] if any(a.split("=")[0] == "--out" for a in arguments) else [])}
     if number == signal.SIGINT:
-        _say("Interrupted. The same command goes on where it stopped.", code)
+        more = " The same command goes on where it stopped." if goes_on & set(arguments[:1]) else ""
+        _say(f"Interrupted.{more}", code)
     return code
 
 
@@ -155,7 +172,7 @@ def _say(line: str, code: int) -> int:
 
 def _reworded(error: cyclopts.CycloptsError) -> str:
     """cyclopts' message on one line, with where to look."""
-    line = " ".join(printable(str(error).replace("\n", " ")).split())
+    line = " ".join(printable(str(error).replace("\n", " ")).split()).replace("?.", "?")
     chain = error.command_chain or ()
     remedy = f"See `{' '.join(['headstart', *chain])} --help`."
     if choice := re.fullmatch(r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?', line):

@@ -46,6 +46,7 @@ def predict(
     _check(form, out)
     listing = Listing.of(paths)
     _require_no_image(listing, out)
+    _require_no_other(out)
     predictor = load(run, "" if engine == "auto" else engine)
     # Rows that appear on a terminal say how far it is.
     with shown(listing.count > 1 and (out is not None or not sys.stdout.isatty())):
@@ -87,6 +88,21 @@ def _require_no_image(listing: Listing, out: Path | None) -> None:
                 "--out is an image, or called one, and answers are not written over images.",
                 allowed="another name, such as answers.csv",
                 received=str(out),
+            )
+        )
+
+
+def _require_no_other(out: Path | None) -> None:
+    """Refuses to replace a file of another kind: a table of labels, or what belongs to a run."""
+    from headstart.inference.forms import are_answers
+
+    if out is not None and out.is_file() and not are_answers(out):
+        raise InputError(
+            sentence(
+                "--out is a file that `headstart predict` did not write.",
+                allowed="a new name, or that of earlier answers",
+                received=str(out),
+                remedy="Choose another name, or remove the file.",
             )
         )
 

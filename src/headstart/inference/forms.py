@@ -98,6 +98,27 @@ def _row(one: Prediction) -> dict[str, Any]:
     return row | {f"p_{name}": value for name, value in row.pop("probabilities").items()}
 
 
+def are_answers(path: Path) -> bool:
+    """Whether a file begins as what is written here does, or is empty."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"PAR1"):
+        return _are_rows(path)
+    begins = (b"path,label,confidence", b'[\n  {\n    "path": ', b"[]\n")
+    return not head or head.startswith(begins) or bool(re.match(rb".*  (error: | {0,4}\d{1,3}\.\d%  )", head))
+
+
+def _are_rows(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return tuple(names[: len(COLUMNS)]) == COLUMNS
+
+
 TEXTS: dict[str, Callable[[Answers, int], Iterator[str]]] = {
     "table": as_table,
     "json": as_json,

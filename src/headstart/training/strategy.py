@@ -253,6 +253,7 @@ def _deep(task: Task, journal: Journal) -> Trained:
     begun = State(phase=number, history=state.history, chosen=state.chosen)
     with timed(journal.clock, phase.name):
         state = _run(task, above, phase, number, examples, begun, journal, scale)
+    _say_if_vain(state, phase)
     spent = sum(row["seconds"] for row in state.history if row["phase"] == phase.name)
     journal.clock[phase.name] = max(journal.clock[phase.name], spent)  # before an interruption, too
     found = classifier.trained_arrays(above)
@@ -264,6 +265,13 @@ def _deep(task: Task, journal: Journal) -> Trained:
         **{f"head {name}": value for name, value in state.chosen.items()},
     }
     return Trained(arrays, phase.boundary, state.history, chosen, reference, judged_by, None, beginning)
+
+
+def _say_if_vain(state: State, phase: Phase) -> None:
+    if not any(row["phase"] == phase.name and row["epoch"] for row in state.history):
+        note("Epochs     the time limit left none: what is kept is what training began with")
+    elif not state.best_epoch:
+        note("Epochs     none was better than what training began with, which is kept")
 
 
 def _beginning(

@@ -25,7 +25,7 @@ def card(files: RunFiles) -> Section:
         "at once, or decisions "
         "that nobody looks at",
         "Trained on": _taught(files) if data else "",
-        "Network": _network(model, training),
+        "Network": _network(model, training, files.info.get("head", {}).get("epoch", 1)),
         "Accuracy": _measured(files.evaluation.headline["accuracy"]),
         "Known weakness": _weakness(files),
         "Weights": _weights(model) if training.get("strategy") != "scratch" else "",
@@ -52,12 +52,15 @@ def _taught(files: RunFiles) -> str:
     return f"{many(int(train), 'image')} from {files.info['dataset']['data']}, {chosen}"
 
 
-def _network(model: dict[str, str], training: dict[str, str]) -> str:
+def _network(model: dict[str, str], training: dict[str, str], epoch: float) -> str:
+    """`epoch` is the one whose weights are kept, 0 for those that training began with."""
     if not model:
         return ""
     how = {
         "frozen": "pretrained and frozen, its head trained",
-        "finetune": f"pretrained, its head trained and then {training.get('unfreeze')} with it",
+        "finetune": f"pretrained, its head trained and then {training.get('unfreeze')} with it"
+        if epoch
+        else "pretrained and frozen, its head trained: no epoch of fine-tuning was better",
         "scratch": "trained from random weights",
     }
     return f"{model['backbone']} with head {model['head']}, {how.get(str(training.get('strategy')), '')}"
