@@ -76,8 +76,8 @@ VIEWS_OPTIONS = "--augment dihedral --augment-views 8"
 WAYS = {
     "Keras's tutorial": Way("a", peer="keras_frozen"),
     "headstart, frozen": Way("a", options="--strategy frozen"),
-    "headstart, frozen, bfloat16": Way("a", options="--strategy frozen --engine openvino-bf16"),
     "headstart, frozen, second run": Way("a", options="--strategy frozen", second=True),
+    "headstart, frozen, bfloat16": Way("a", options="--strategy frozen --engine openvino-bf16"),
     "Keras, features by predict": Way("a", peer="keras_cached"),
     "PyTorch, frozen": Way("a", peer="pytorch_frozen", once=True),
     "Keras, block5": Way("b", peer="keras_block5"),

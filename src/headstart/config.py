@@ -269,7 +269,7 @@ def mistake(text: str) -> tuple[str, float]:
     """
     pair, _, number = text.rpartition("=")
     if ":" not in pair or not re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", number):
-        _refuse("cost", "a true class, an answer and a number, such as defective:sound=50", text)
+        _refuse("cost", "a true class, an answer and a number from 0, such as defective:sound=50", text)
     return pair, float(number)
 
 

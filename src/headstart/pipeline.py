@@ -88,6 +88,8 @@ def train(
             _evaluate(run)  # an evaluation by other options may have been cut short, too
         return run
     stages.describe(manifest, ledger)
+    if standing == "unfinished":
+        note(f"Goes on    with what {printable(run.root)} and the cache hold")
     with resume.locked(run.root):
         sweep(run.root)
         decided = resume.read_facts(run).get("decided", {}) if standing == "unfinished" else {}

@@ -188,7 +188,7 @@ def _reworded(error: cyclopts.CycloptsError) -> str:
 
 def _system(error: OSError) -> str:
     """The operating system's refusal in our words."""
-    place = printable(error.filename or "the output folder")
+    place = printable(error.filename or "the output")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return sentence(
             "The disk is full, or a quota is reached; nothing was half-written.",

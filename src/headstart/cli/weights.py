@@ -31,6 +31,8 @@ def list_() -> None:
 def import_(file: Path, /, *, backbone: Backbone = "vgg16", colours: Colours = "bgr") -> None:
     """Take the weights of a backbone out of somebody's file; arrays are read by name, nothing is executed.
 
+    The convolutions alone: dense layers are for `headstart train --head vgg --weights FILE`.
+
     Args:
         file: Keras's .h5, .weights.h5 or .keras, safetensors or ONNX.
         backbone: Whose weights they are.

@@ -24,7 +24,7 @@ CANDIDATES = ("ncnn", "openvino", "openvino-bf16", "keras")
 """From the one to take when nothing is gained by another. Keras stands last: it is the reference, but its
 import alone takes seconds, so it is measured only where it is alone, or where there is a GPU for it."""
 
-GAIN = 1.3  # a later candidate must be this much faster: noise must not change a run's bits
+GAIN = 1.5  # a later candidate must be this much faster: noise must not change a run's bits
 IMAGES = 3  # timed after one warm-up; the fastest counts, as noise only slows down
 NEAR = 0.03  # of the largest feature: bfloat16 keeps 8 bits; further off, an engine is broken here
 

@@ -56,8 +56,13 @@ def decide(p):
     return answer, p[answer] >= settings["thresholds"]["confidence"]
 
 
-for path in sys.argv[1:]:
-    p = probabilities(np.asarray(fit(path))[None])[0]
+for path in sys.argv[1:] or sys.exit(__doc__):
+    try:
+        picture = np.asarray(fit(path))
+    except OSError as error:
+        print(f"  error  {{path}}: {{error}}")
+        continue
+    p = probabilities(picture[None])[0]
     answer, sure = decide(p)
     print(f"{{p[answer]:7.1%}}  {{labels[answer]}}  {{path}}" + ("" if sure else "  not sure enough"))
 '''
