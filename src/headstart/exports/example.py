@@ -56,7 +56,9 @@ def decide(p):
     return answer, p[answer] >= settings["thresholds"]["confidence"]
 
 
-for path in sys.argv[1:] or sys.exit(__doc__):
+if __name__ == "__main__" and not sys.argv[1:]:
+    sys.exit(__doc__)
+for path in sys.argv[1:]:
     try:
         picture = np.asarray(fit(path))
     except OSError as error:
