@@ -58,9 +58,8 @@ def describe(data: Manifest, ledger: pd.DataFrame) -> None:
         f" {left_out:,} left out"
     )
     note(f"Classes    {_named(data.class_names)}")
-    if lost := ledger.loc[
-        (ledger["action"] == "left out") & ledger["path"].str.endswith("/"), "path"
-    ].tolist():
+    out = ledger.loc[(ledger["action"] == "left out") & (ledger["check"] != "empty-class"), "path"]
+    if lost := [path for path in out if path.endswith("/")]:
         note(f"Left out   with all that is in them: {_named(lost)}; the ledger says why")
     if groups := data.table.loc[data.table["group"] != "", "group"].nunique():
         note(f"Groups     {groups:,}, of which each is in one part; intervals count them")
