@@ -139,8 +139,9 @@ def test_the_answer_does_not_depend_on_threads(tmp_path, threads):
 
 
 SCAN = """
-import pathlib, sys
+import pathlib, signal, sys
 from headstart.data.scan import scan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell has it ignored
 root = pathlib.Path(sys.argv[1])
 for number in range(40_000):
     (root / f"{number}.png").hardlink_to(root / "a.png")
