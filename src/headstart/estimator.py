@@ -191,8 +191,7 @@ def _features(pictures: list[features.Image], config: RunConfig, engine: str) ->
 
 def _pictures(X: Images) -> list[features.Image]:
     """Paths or arrays with the hash of their content."""
-    one = isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim in (3, 4) and not one:
+    if isinstance(X, np.ndarray) and X.dtype.kind in "iu" and X.ndim in (3, 4) and not images.is_one(X):
         return [_from_pixels(pixels) for pixels in X]
     paths = [X] if isinstance(X, str | Path) else list(X)
     if not paths or not all(isinstance(path, str | Path) for path in paths):

@@ -127,7 +127,6 @@ def _train(
         test = manifest.where("test")
         stages.assess(run, "test", test, predictor, config.evaluation.top_k, trained.test)
     facts |= {
-        "decided": stages.decided(task),
         "engine": {"name": row.name, "precision": row.precision, "version": row.version},
         "head": {
             "solver": config.training.solver,

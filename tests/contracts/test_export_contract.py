@@ -109,6 +109,25 @@ def test_it_reports_to_nobody(to, place, tmp_path):
     assert not list(home.rglob("*"))
 
 
+def test_the_example_says_what_it_wants_and_what_is_no_picture(place, tmp_path):
+    picture, text = tmp_path / "picture.png", tmp_path / "text.png"
+    picture.write_bytes(CONTENTS[0])
+    text.write_text("no picture")
+    command = [sys.executable, export("frozen", "onnx", place) / "example.py"]
+
+    alone, both = (
+        subprocess.run([*command, *files], capture_output=True, text=True, timeout=120, check=False)
+        for files in ((), (text, picture))
+    )
+
+    assert alone.returncode == 1
+    assert "python example.py PICTURE ..." in alone.stderr
+    assert both.returncode == 0, both.stderr
+    first, second = both.stdout.splitlines()
+    assert first.startswith(f"  error  {text}: ")
+    assert str(picture) in second
+
+
 def test_its_labels_fit_and_thresholds_lie_beside_it(exported):
     _, out, spec, _ = exported
     settings = json.loads((out / "settings.json").read_text())

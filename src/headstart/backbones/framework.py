@@ -93,7 +93,7 @@ def keras() -> Any:
 
 
 @contextmanager
-def precision(policy: str = "float32") -> Iterator[None]:
+def precision(policy: str) -> Iterator[None]:
     """Models that are built inside compute in it, whatever the program around has set for its own."""
     config = keras().config
     before = config.dtype_policy()

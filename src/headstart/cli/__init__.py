@@ -110,9 +110,10 @@ def _home(argument: str) -> str:
 
 def _ended(number: int, arguments: list[str]) -> int:
     code = interrupt.EXIT[signal.Signals(number)]
-    goes_on = {*GOES_ON, *(["predict"] if any(a.split("=")[0] == "--out" for a in arguments) else [])}
+    command = arguments[0] if arguments else ""
+    to_file = command == "predict" and any(a.partition("=")[0] == "--out" for a in arguments)
     if number == signal.SIGINT:
-        more = " The same command goes on where it stopped." if goes_on & set(arguments[:1]) else ""
+        more = " The same command goes on where it stopped." if command in GOES_ON or to_file else ""
         _say(f"Interrupted.{more}", code)
     return code
 

@@ -266,6 +266,11 @@ def _pixels(image: Image.Image, data: bytes, kind: str, by: int) -> np.ndarray:
     return np.array(srgb(image))
 
 
+def is_one(array: np.ndarray) -> bool:
+    """Whether an array is one picture in colour, where a list of them is meant, or (N, H, W) of grey ones."""
+    return array.ndim == 3 and array.shape[2] in (3, 4)
+
+
 def from_array(array: np.ndarray) -> np.ndarray:
     """An image that was decoded elsewhere, in the form that `decode` gives.
 

@@ -130,7 +130,7 @@ class Predictor:
         Raises:
             InputError: one image is given for many.
         """
-        picture = isinstance(sources, np.ndarray) and sources.ndim == 3 and sources.shape[2] in (3, 4)
+        picture = isinstance(sources, np.ndarray) and images.is_one(sources)
         if picture or isinstance(sources, str | Path | bytes):
             raise InputError(
                 sentence(

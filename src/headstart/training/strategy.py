@@ -198,7 +198,7 @@ def _untrained_head(
         found = weights.dense(model.weights, hidden)
         if found.keys() == hidden.keys():
             return arrays | found, None
-        if found:
+        if found and not kept:  # else it was said when that was kept
             note("Head       begins at random: the file's layers are for another --image-size or --blocks")
     return arrays, kept or (None if features is None else _scaling(task, features))
 
