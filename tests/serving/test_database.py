@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import make_url
@@ -96,3 +98,21 @@ def test_several_servers_may_start_at_once_on_a_new_file(tmp_path):
             one.stdin.write("\n")
             one.stdin.flush()
         assert [one.communicate(timeout=60)[1] for one in started] == [""] * 4
+
+
+def test_connections_may_open_at_once_on_a_new_file(tmp_path):
+    """SQLite turns a new file to WAL for one connection, and refuses the others without waiting."""
+    together = threading.Barrier(8)
+
+    def opened(url):
+        engine = database.engine(make_url(url))
+        together.wait(timeout=60)
+        with engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        engine.dispose()
+        return mode
+
+    with ThreadPoolExecutor(8) as pool:
+        for trial in range(100):
+            found = list(pool.map(opened, [f"sqlite:///{tmp_path}/{trial}.sqlite3"] * 8))
+            assert found == ["wal"] * 8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import SQLITE_BUSY, OperationalError
 from typing import Any
 
 from alembic.util import CommandError
@@ -14,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from headstart.errors import InputError, printable, sentence
 
 ALLOWED = "a file for SQLite, or a URL such as postgresql+psycopg://user@host/name"
+PATIENCE = 10  # seconds that a file of SQLite's may be in other hands
 TIMEOUT = "-c statement_timeout=10000"  # milliseconds
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('headstart'))"
 
@@ -97,9 +100,23 @@ def _several_at_once(connection: Any, _: object) -> None:
     SQLite alone ä and Ä are not the same letter in two cases.
     """
     connection.isolation_level = None
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
+    for setting in (f"busy_timeout = {1000 * PATIENCE}", "synchronous = NORMAL"):
         connection.execute(f"PRAGMA {setting}")
+    _write_ahead(connection, time.monotonic() + PATIENCE)
     connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _write_ahead(connection: Any, until: float) -> None:
+    """Of several that turn a new file to WAL at once, SQLite refuses all but one, without waiting."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except OperationalError as error:
+            if error.sqlite_errorcode != SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begun(connection: Connection) -> None:
