@@ -112,6 +112,7 @@ def test_only_steps_train_the_papers_head(strategy):
         ({"strategy": "scratch", "unfreeze": "block5"}, ["--unfreeze", "--strategy scratch"]),
         ({"strategy": "scratch", "weights": "w.h5"}, ["--weights", "--strategy scratch"]),
         ({"strategy": "frozen", "mix": "cutmix"}, ["--mix cutmix", "--strategy frozen"]),
+        ({"strategy": "finetune", "optimizer": "adam", "weight_decay": 0.1}, ["--optimizer adam", "adamw"]),
         ({"strategy": "finetune", "mix": "mixup", "head": "taps"}, ["--mix", "--head taps"]),
     ],
 )

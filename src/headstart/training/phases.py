@@ -68,6 +68,8 @@ def resolved(config: RunConfig) -> RunConfig:
         _contradiction("--strategy scratch begins without weights, and --weights names some.")
     if strategy == "frozen" and training.mix == "cutmix":
         _contradiction("--mix cutmix cuts maps, of which --strategy frozen trains none.")
+    if training.optimizer == "adam" and training.weight_decay not in (0, TrainConfig().weight_decay):
+        _contradiction("--optimizer adam has no weight decay, which adamw and sgd have.")
     backbone = specs.backbone(model.backbone, model.blocks)
     head = model.head if model.head != "auto" else "taps" if strategy == "frozen" else "gap"
     solver: Solver = "keras" if head == "vgg" else training.solver
