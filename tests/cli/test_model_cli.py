@@ -59,18 +59,31 @@ def test_describe_names_the_layers_of_what_was_kept(trained):
 
 
 def test_predict_takes_the_form_from_the_name_of_the_file(trained, data, tmp_path):
-    for suffix in ("parquet", "csv", "json", "txt"):
+    for suffix in ("parquet", "csv", "tsv", "json", "txt"):
         done = headstart("predict", trained, data, "--out", tmp_path / f"a.{suffix}")
         assert done.returncode == 0, done.stderr
 
     table = pd.read_parquet(tmp_path / "a.parquet")
     assert list(table) == ["path", "label", "confidence", "decision", "distance", "error", "p_cat", "p_dog"]
     assert list(table["path"]) == sorted(map(str, data.rglob("*.*g")))
-    assert list(pd.read_csv(tmp_path / "a.csv")["label"]) == list(table["label"])
+    for name, between in {"a.csv": ",", "a.tsv": "\t"}.items():
+        assert list(pd.read_csv(tmp_path / name, sep=between)["label"]) == list(table["label"])
     rows = json.loads((tmp_path / "a.json").read_text())
     assert [row["probabilities"]["cat"] for row in rows] == pytest.approx(list(table["p_cat"]), abs=1e-6)
     assert len((tmp_path / "a.txt").read_text().splitlines()) == len(table)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.json", "a.parquet", "a.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.csv", "a.json", "a.parquet", "a.tsv", "a.txt",
+    ]  # fmt: skip
+
+
+def test_an_ending_of_no_form_is_refused(trained, data, tmp_path):
+    done = headstart("predict", trained, data, "--out", tmp_path / "a.xlsx")
+
+    assert done.returncode == 2
+    assert "There is no form of answers for .xlsx. Allowed: .json, .csv, .tsv, .parquet, or" in done.stderr
+    assert not list(tmp_path.iterdir())
+    assert headstart("predict", trained, data, "--out", tmp_path / "a.x", "--format", "csv").returncode == 0
+    assert len(pd.read_csv(tmp_path / "a.x")) == 48
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -125,7 +138,7 @@ def test_answers_are_not_written_over_images(trained, data, tmp_path):
     assert (tmp_path / "text.csv").read_text() == "no image"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "txt"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "parquet", "txt"])
 def test_answers_take_the_place_of_answers_alone(trained, data, tmp_path, suffix):
     """Not that of a table of labels, of a run's own files, or of anything else."""
     image, out = next(data.rglob("*.png")), tmp_path / f"a.{suffix}"

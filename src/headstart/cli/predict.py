@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from headstart.cli.listing import Listing
     from headstart.inference.predictor import Prediction, Predictor
 
+FORMS = (".json", ".csv", ".tsv", ".parquet")
+
 
 def predict(
     run: Path,
     /,
     *paths: Path,
-    format: Literal["auto", "table", "json", "csv", "parquet"] = "auto",
+    format: Literal["auto", "table", "json", "csv", "tsv", "parquet"] = "auto",
     out: Path | None = None,
     engine: AnyEngine = "auto",
 ) -> int:
@@ -42,10 +44,10 @@ def predict(
     from headstart.pipeline import load
     from headstart.progress import shown
 
-    form = _form(format, out)
-    _check(form, out)
     listing = Listing.of(paths)
     _require_no_image(listing, out)
+    form = _form(format, out)
+    _check(form, out)
     _require_no_other(out)
     predictor = load(run, "" if engine == "auto" else engine)
     # Rows that appear on a terminal say how far it is.
@@ -62,8 +64,19 @@ def predict(
 def _form(format: str, out: Path | None) -> str:
     if format != "auto":
         return format
-    suffix = out.suffix.lower().removeprefix(".") if out else ""
-    return suffix if suffix in ("json", "csv", "parquet") else "table"
+    suffix = out.suffix.lower() if out else ""
+    if suffix in FORMS:
+        return suffix.removeprefix(".")
+    if out is None or suffix in ("", ".txt", ".log") or _is_stream(out):
+        return "table"
+    raise InputError(
+        sentence(
+            f"There is no form of answers for {printable(suffix)}.",
+            allowed=f"{', '.join(FORMS)}, or .txt for a table to look at",
+            received=str(out),
+            remedy="Choose another ending, or add --format.",
+        )
+    )
 
 
 def _check(form: str, out: Path | None) -> None:

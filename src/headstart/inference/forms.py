@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,18 +57,19 @@ def _rounded(one: Prediction) -> dict[str, Any]:
     }
 
 
-def as_csv(answers: Answers, _: int = 0) -> Iterator[str]:
+def as_csv(answers: Answers, _: int = 0, delimiter: str = ",") -> Iterator[str]:
     """Without the probabilities of the other classes; no cell is a formula."""
-    yield _csv_row(COLUMNS)
+    yield _csv_row(COLUMNS, delimiter)
     for some in answers:
         for one in some:
             row = vars(one)
-            yield _csv_row([row[name] if name in NUMBERS else harmless(str(row[name])) for name in COLUMNS])
+            cells = [row[name] if name in NUMBERS else harmless(str(row[name])) for name in COLUMNS]
+            yield _csv_row(cells, delimiter)
 
 
-def _csv_row(cells: Sequence[object]) -> str:
+def _csv_row(cells: Sequence[object], delimiter: str) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(cells)
     return text.getvalue()
 
 
@@ -104,7 +106,7 @@ def are_answers(path: Path) -> bool:
         head = file.read(4096)
     if head.startswith(b"PAR1"):
         return _are_rows(path)
-    begins = (b"path,label,confidence", b'[\n  {\n    "path": ', b"[]\n")
+    begins = (b"path,label,confidence", b"path\tlabel\tconfidence", b'[\n  {\n    "path": ', b"[]\n")
     return not head or head.startswith(begins) or bool(re.match(rb".*  (error: | {0,4}\d{1,3}\.\d%  )", head))
 
 
@@ -123,4 +125,5 @@ TEXTS: dict[str, Callable[[Answers, int], Iterator[str]]] = {
     "table": as_table,
     "json": as_json,
     "csv": as_csv,
+    "tsv": partial(as_csv, delimiter="\t"),
 }
