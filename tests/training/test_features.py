@@ -5,12 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from safetensors.numpy import load_file
 
 from headstart.backbones import specs, weights
 from headstart.data import images
 from headstart.engines import open_engine
 from headstart.errors import ImageError
-from headstart.training import features
+from headstart.training import features, store
 
 TINY = specs.backbone("vgg-tiny")
 SIZE = 32
@@ -105,6 +106,37 @@ def test_a_damaged_shard_is_computed_again(fresh, damage):
     np.testing.assert_array_equal(extract(wanted), first)
 
 
+def test_many_small_shards_become_few(fresh, monkeypatch):
+    """As where pictures come one at a time, for weeks."""
+    monkeypatch.setattr(store, "LOOSE", 3)
+    monkeypatch.setattr(store, "SHARD", 4)
+    wanted = pictures(9)
+    first = [extract([image]) for image in wanted]
+
+    assert np.array_equal(extract(wanted), np.concatenate(first))
+    shards = [load_file(shard)["keys"] for shard in fresh.rglob("*.safetensors")]
+    assert sum(map(len, shards)) == 9  # each is kept once
+    assert len(shards) <= 3 + 9 // 4
+    monkeypatch.setattr(features, "open_engine", None)  # nothing is computed again
+    for image, expected in zip(wanted, first, strict=True):
+        np.testing.assert_array_equal(extract([image]), expected)
+
+
+def test_a_cache_that_cannot_be_written_is_read(fresh, monkeypatch):
+    monkeypatch.setattr(store, "LOOSE", 1)
+    wanted = pictures(3)
+    first = [extract([image]) for image in wanted[:2]]
+    extract([wanted[2]])
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(store, "write_bytes", refused)
+    before = sorted(fresh.rglob("*.safetensors"))
+    assert np.array_equal(extract(wanted[:2]), np.concatenate(first))
+    assert sorted(fresh.rglob("*.safetensors")) == before
+
+
 @pytest.mark.usefixtures("fresh")
 def test_a_file_that_changes_meanwhile_does_not_enter_the_cache(tmp_path):
     """Hashed as one picture, another by the time it is read."""
@@ -121,4 +153,4 @@ def test_a_file_that_changes_meanwhile_does_not_enter_the_cache(tmp_path):
 def kept(wanted):
     recipe = features.recipe(TINY, weights.random(TINY, 0), "taps", SIZE, "letterbox", "ncnn")
     keys = {bytes.fromhex(image.sha256) + b"\0" for image in wanted}
-    return features.Store(recipe, keys).vectors
+    return store.Store(recipe.key, keys).vectors

@@ -165,10 +165,10 @@ KEEPS = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np
-from headstart.training import features, interrupt, maps
+from headstart.training import features, interrupt, maps, store
 
 interrupt.AGAIN = 0.05
-write = features.write_bytes
+write = store.write_bytes
 
 def slowly(path, content):
     end = time.monotonic() + 0.5
@@ -185,17 +185,17 @@ def broken_off(rows):
         if sys.argv[3] == "raised":
             raise
 
-features.write_bytes = maps.write_bytes = slowly
+store.write_bytes = maps.write_bytes = slowly
 interrupt.raised()
 row, key = np.ones(3, np.float32), bytes(33)
 try:
     if sys.argv[1] == "maps":
-        store = maps.MapStore(Path(sys.argv[2]), [key], (1, 1, 3), 3, 1e9)
-        store.folder.mkdir()
-        store.fill(broken_off([(key, row, row.reshape(1, 1, 3))]))
+        kept = maps.MapStore(Path(sys.argv[2]), [key], (1, 1, 3), 3, 1e9)
+        kept.folder.mkdir()
+        kept.fill(broken_off([(key, row, row.reshape(1, 1, 3))]))
     else:
-        store = features.Store(features.Recipe(*map(str, range(9))), {key})
-        features._keep(store, [key], broken_off([row]))
+        kept = store.Store("0", {key})
+        features._keep(kept, [key], broken_off([row]))
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)

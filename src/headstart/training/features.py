@@ -1,9 +1,4 @@
-"""Frozen features, computed once per image and view, kept by content.
-
-A store holds the vectors of one way of computing them: backbone and weights, taps, size, fit, decoder,
-engine with precision and version. Inside it a vector is found by the image's SHA-256 and view. Shards are
-written whole, so a killed run continues where it stopped and several runs can share the store.
-"""
+"""Frozen features, computed once per image and view, kept by content."""
 
 from __future__ import annotations
 
@@ -24,11 +19,9 @@ from headstart.data.loader import ahead
 from headstart.engines import ENGINES, open_engine, run_batches
 from headstart.errors import InputError, sentence
 from headstart.progress import track
-from headstart.rundir import cache_dir, serialised, write_bytes
 from headstart.training import interrupt
 from headstart.training.augment import AUGMENTATION, augment
-
-SHARD = 256  # vectors in a file: what a killed run loses at most
+from headstart.training.store import SHARD, Store
 
 
 @dataclass(frozen=True)
@@ -114,42 +107,6 @@ def recipe(
     )
 
 
-class Store:
-    """The vectors of one recipe: a folder of safetensors shards, each named by its content's SHA-256.
-
-    Of all that was ever kept, only what is wanted stays in memory.
-    """
-
-    def __init__(self, recipe: Recipe, wanted: set[bytes]) -> None:
-        self.folder = cache_dir() / "features" / recipe.key
-        self.wanted = wanted
-        self.vectors: dict[bytes, np.ndarray] = {}
-        for shard in sorted(self.folder.glob("*.safetensors")):
-            self._read(shard)
-
-    def _read(self, shard: Path) -> None:
-        from safetensors.numpy import load
-
-        try:
-            content = shard.read_bytes()
-        except FileNotFoundError:
-            return  # the cache was cleared a moment ago
-        if hashlib.sha256(content).hexdigest()[:32] != shard.stem:
-            return  # a damaged shard is computed again
-        tensors = load(content)
-        for key, vector in zip(tensors["keys"], tensors["features"], strict=True):
-            if key.tobytes() in self.wanted:
-                self.vectors[key.tobytes()] = vector.copy()
-
-    def add(self, keys: Sequence[bytes], vectors: Sequence[np.ndarray]) -> None:
-        """Writes one shard; writers never clash, as a name belongs to a content."""
-        packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-        content = serialised({"keys": packed, "features": np.stack(vectors)})
-        name = hashlib.sha256(content).hexdigest()[:32]
-        write_bytes(self.folder / f"{name}.safetensors", content)
-        self.vectors |= dict(zip(keys, vectors, strict=True))
-
-
 def keys_of(wanted: Sequence[Image], views: int) -> list[list[bytes]]:
     """What names the views of each image in a store."""
     return [[bytes.fromhex(image.sha256) + bytes([view]) for view in range(views)] for image in wanted]
@@ -160,7 +117,7 @@ def extract(
 ) -> np.ndarray:
     """Returns (N, views, D) float32 features, computing only what the store lacks."""
     keys = keys_of(wanted, views)
-    store = Store(recipe, {key for row in keys for key in row})
+    store = Store(recipe.key, {key for row in keys for key in row})
     missing = {
         key: (image, view)
         for image, row in zip(wanted, keys, strict=True)

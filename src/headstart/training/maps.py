@@ -1,6 +1,6 @@
 """The freeze-boundary cache: what lies below the boundary, once per image and variant.
 
-As with `features.Store`, a folder holds the tensors of one recipe, in shards named by their content's hash
+As with `store.Store`, a folder holds the tensors of one recipe, in shards named by their content's hash
 and written whole. Maps are kept in float16 and read from disk row by row, so memory stays free of them; the
 features of the frozen network, which the head is first trained on, come from the same pass.
 """
