@@ -97,6 +97,21 @@ def test_other_data_of_the_same_name_is_not_mixed_up(run, tmp_path):
         hs.evaluate(run, tmp_path / "there" / "new")
 
 
+def test_images_of_one_class_alone_are_evaluated(run, tmp_path):
+    """How many of these does it find?"""
+    for i, file in enumerate(models.pictures(tmp_path / "new" / "cat", 4)):
+        file.write_bytes(models.picture(7000 + i, 60, 40))
+
+    done = headstart("evaluate", run.root, tmp_path / "new")
+
+    assert done.returncode == 0, done.stderr
+    assert "All are cat: the accuracy is the share of them that is found." in done.stderr
+    answers = hs.load(run).predict(sorted((tmp_path / "new").rglob("*.*g")))
+    found = json.loads((run.evaluation("new") / "metrics.json").read_text())
+    assert found["accuracy"]["value"] == sum(one.label == "cat" for one in answers) / 4
+    assert "macro_f1" not in found
+
+
 def test_an_interrupted_evaluation_leaves_no_answers_for_other_images(run, tmp_path, monkeypatch):
     for name in ("cat", "dog"):
         for i, file in enumerate(models.pictures(tmp_path / "new" / name, 3)):

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from headstart.data.sources import folder
+from headstart.data import sources
 from headstart.errors import InputError
 
 
@@ -23,7 +23,7 @@ def tree(root, *paths):
 
 
 def read(root):
-    return folder.read(str(root))
+    return sources.read(str(root))
 
 
 def labels(source) -> dict[str, str]:
@@ -145,10 +145,11 @@ def test_one_class_is_not_enough(tmp_path):
     message = refusal(tmp_path)
     assert "images of two classes or more are needed" in message
     assert "Received: 'cat; left out: 1 x empty-class, 2 x no-class'" in message
+    assert len(sources.read(str(tmp_path), classes=1).rows) == 1
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    assert "Received: 'no class folder with files'" in refusal(tmp_path)
+    assert "Received: 'no class with files'" in refusal(tmp_path)
 
 
 def test_links_to_folders_are_not_followed_and_those_to_files_are(tmp_path):

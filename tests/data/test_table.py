@@ -262,7 +262,7 @@ def test_a_folder_that_is_called_like_a_table_is_a_folder(tmp_path):
     files(tmp_path, "cells.csv/cat/1.png", "cells.csv/dog/1.png")
     assert set(labels(read(tmp_path / "cells.csv")).values()) == {"cat", "dog"}
     (tmp_path / "empty.csv").mkdir()
-    assert "no class folder with files" in refusal(tmp_path / "empty.csv")
+    assert "no class with files" in refusal(tmp_path / "empty.csv")
 
 
 def test_broken_parquet_is_refused(tmp_path):

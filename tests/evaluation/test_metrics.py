@@ -204,6 +204,15 @@ def test_a_class_without_images_has_no_auc_and_is_not_averaged():
     assert evaluation.per_class["roc_auc"].isna().tolist() == [False, False, True, True]
 
 
+def test_of_one_class_alone_is_said_what_share_is_found():
+    evaluation = evaluate(predictions([0, 0, 0], [[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]]))
+
+    headline = evaluation.headline
+    assert set(headline) == {"accuracy", "balanced_accuracy", "weighted_recall", "log_loss", "brier", "ece"}
+    assert headline["accuracy"].value == headline["balanced_accuracy"].value == pytest.approx(2 / 3)
+    assert evaluation.per_class["recall"].tolist() == pytest.approx([2 / 3, 0])
+
+
 def test_of_equal_logits_the_first_classes_are_the_top_ones():
     same = predictions([0, 1, 2], np.full((3, 3), 1 / 3))
     headline = evaluate(same, top_k=2).headline

@@ -73,11 +73,11 @@ def read(data: str, config: DataConfig) -> tuple[Manifest, pd.DataFrame]:
     Where they lack the column of groups, or no path fits the pattern, that is said, and each counts alone.
     """
     try:
-        checked, entries = _read(data, config.group_column)
+        checked, entries = _read(data, config.group_column, 1)
     except InputError:
         if not config.group_column:
             raise
-        checked, entries = _read(data, "")
+        checked, entries = _read(data, "", 1)
         note(f"Groups     no column {printable(config.group_column)} here: each image counts alone")
     images = checked.manifest
     if config.group_regex and not (images.table["group"] != "").any():
@@ -91,7 +91,7 @@ def read(data: str, config: DataConfig) -> tuple[Manifest, pd.DataFrame]:
 
 def look(data: str, config: DataConfig) -> Found:
     """Reads a source, checks every file, and finds what belongs together."""
-    checked, entries = _read(data, config.group_column)
+    checked, entries = _read(data, config.group_column, 2)
     images = checked.manifest
     if config.group_regex:
         if (images.table["group"] != "").any():
@@ -150,8 +150,8 @@ def fingerprint(images: Manifest) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _read(data: str, group_column: str) -> tuple[quality.Checked, list[Row]]:
-    source = sources.read(data, group_column)
+def _read(data: str, group_column: str, classes: int) -> tuple[quality.Checked, list[Row]]:
+    source = sources.read(data, group_column, classes)
     listed, entries = manifest.from_rows(source.rows, source.root), source.ledger
     del source  # of a million images its rows would take half a gigabyte
     checked = quality.check(listed)

@@ -37,6 +37,12 @@ from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.ranking import Ranking, ranking
 from headstart.rundir import write_json, write_text
 
+OF_SEVERAL = (
+    "macro_precision", "macro_recall", "macro_f1", "weighted_precision", "weighted_f1", "mcc",
+    "majority_accuracy",
+)  # fmt: skip
+"""What says nothing where all images are of one class."""
+
 MAYBE = ["roc_auc", "average_precision", "precision_low", "precision_high", "recall_low", "recall_high"]
 """Columns that may be empty."""
 
@@ -51,7 +57,8 @@ class Evaluation:
             two the second's; not when a class has no image), log_loss, brier, ece; majority_accuracy and,
             where the training images are known, nearest_accuracy: what always giving the commonest class, or
             the class of the most similar training image, would reach; where answers are not always accepted,
-            coverage, and accepted_accuracy among those that are.
+            coverage, and accepted_accuracy among those that are. Of `OF_SEVERAL` none where all images are of
+            one class.
         per_class: a row a class: class, n, predicted (images that were given this answer), precision, recall
             (with _low and _high), f1, roc_auc and average_precision (against the rest; NaN where the class
             has no image, or all).
@@ -132,6 +139,8 @@ def evaluate(predictions: Predictions, top_k: int = 5, seed: int = 0) -> Evaluat
         within = _rank_of_truth(said.y_true, said.logits) < top_k
         headline[f"top_{top_k}_accuracy"] = proportion(within, said.grouped)
     headline |= _baselines(said) | _accepted(said)
+    if len(np.unique(said.y_true)) == 1:
+        headline = {name: number for name, number in headline.items() if name not in OF_SEVERAL}
     return Evaluation(headline, _per_class(said, names, ranked), _confusion_table(matrix, names))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
 from headstart.data.ledger import Row
-from headstart.errors import InputError, sentence
+from headstart.errors import InputError, printable, sentence
 
 READERS = {"elpv": "headstart.data.sources.elpv"}
 """Words that name a data set, and the modules whose ``read(data)`` reads it. A folder is anything else."""
@@ -49,11 +50,12 @@ class Source:
     ledger: list[Row] = field(default_factory=list)
 
 
-def read(data: str, group_column: str = "") -> Source:
+def read(data: str, group_column: str = "", classes: int = 2) -> Source:
     """Reads `data`: a folder, a table, a word of `READERS`, or a word of `ARCHIVES` with its archive.
 
     A folder or table whose name looks like such a word is written ``./elpv``. `group_column` names the
-    column of a table that says what belongs together, in place of ``group``.
+    column of a table that says what belongs together, in place of ``group``; there have to be so many
+    `classes` at least.
 
     Raises:
         InputError: there is nothing of that name, or it can't be used as it is.
@@ -72,7 +74,26 @@ def read(data: str, group_column: str = "") -> Source:
     if group_column and not module.endswith(".table"):
         raise InputError(_no_column(group_column))
     source: Source = import_module(module).read(data, *filter(None, [group_column]))
+    _refuse_too_few(source, classes)
     return source
+
+
+def _refuse_too_few(source: Source, classes: int) -> None:
+    """Says what was found instead, and what was left out."""
+    found = sorted({printable(row["label"]) for row in source.rows})
+    if len(found) >= classes:
+        return
+    out = sorted(Counter(str(entry["check"]) for entry in source.ledger).items())
+    beside = f"; left out: {', '.join(f'{count} x {check}' for check, count in out)}" if out else ""
+    several = "There is nothing to tell apart: images of two classes or more are needed."
+    raise InputError(
+        sentence(
+            several if classes > 1 else "There are no labelled images.",
+            allowed="a folder with a folder of images for each class, or a table with their labels",
+            received=(", ".join(found) or "no class with files") + beside,
+            remedy="Sort the images into a folder for each class.",
+        )
+    )
 
 
 def name(data: str) -> str:

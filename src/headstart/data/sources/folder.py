@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,7 @@ def read(data: str) -> Source:
     """Lists the images of the folder `data`, an existing one.
 
     Raises:
-        InputError: fewer than two classes, split folders that differ in their classes, or split folders
+        InputError: split folders that differ in their classes, or split folders
             beside other ones.
     """
     walk = _walk(Path(data))
@@ -43,7 +42,6 @@ def read(data: str) -> Source:
         rows.append({"path": path, "label": _label(parts[depth]), "split": split, "source": "folder"})
     entries += _empty_classes(walk, depth)
     _refuse_different_classes(rows)
-    _refuse_too_few(rows, entries)
     return Source(sorted(rows, key=lambda row: str(row["path"])), Path(data), entries)
 
 
@@ -196,23 +194,6 @@ def _refuse_different_classes(rows: list[Row]) -> None:
             "the same class folders, with images, in each",
             "Add the missing ones, or put all images into train to have them split.",
         )
-
-
-def _refuse_too_few(rows: list[Row], entries: list[Row]) -> None:
-    classes = {str(row["label"]) for row in rows}
-    if len(classes) >= 2:
-        return
-    passed_over = Counter(str(entry["check"]) for entry in entries)
-    beside = ", ".join(f"{count} x {check}" for check, count in sorted(passed_over.items()))
-    raise InputError(
-        sentence(
-            "There is nothing to tell apart: images of two classes or more are needed.",
-            allowed="a folder with a folder of images for each class",
-            received=(_names(classes) or "no class folder with files")
-            + (f"; left out: {beside}" if beside else ""),
-            remedy="Sort the images into a folder for each class.",
-        )
-    )
 
 
 def _names(names: Iterable[str]) -> str:

@@ -25,8 +25,8 @@ def read(data: str, group_column: str = "") -> Source:
     left out; one that is listed twice counts once. `group_column` is read in place of ``group``.
 
     Raises:
-        InputError: this is no such table, a cell cannot be used, there are fewer than two classes, or
-            nothing, or nothing but weights of 0, is left of one.
+        InputError: this is no such table, a cell cannot be used, or nothing, or nothing but weights of 0,
+            is left of a class.
     """
     table = Path(data)
     listed, entries = _listed(table, group_column)
@@ -148,13 +148,6 @@ def _refuse_lost_classes(table: Path, labels: set[str], rows: list[Row], entries
                 f"No file of the class '{printable(min(lost))}' can be used.",
                 received=f"{len(left_out)} left out: {', '.join(left_out[:5])}",
                 remedy=f"Mend these rows; paths are relative to {printable(table.parent)}.",
-            )
-        )
-    if len(found) < 2:
-        problem = "There is nothing to tell apart: images of two classes or more are needed."
-        raise InputError(
-            sentence(
-                problem, allowed="two labels or more", received=", ".join(found) or "none", remedy="Add some."
             )
         )
 
