@@ -226,8 +226,10 @@ def test_a_cell_that_cannot_be_used_is_named(tmp_path, column, cell, said):
     ("text", "said"),
     [
         ("path,label\n", "The table names no image."),
-        ("path,label\nimg/a.png,cat\nimg/b.png\n", "Row 3 has 1 cells, the header has 2."),
-        ("path,label\nimg/a.png,cat,black\n", "Row 2 has 3 cells"),
+        ("path,label\nimg/a.png,cat\nimg/b.png\n", "Row 3 has 1 cell, the header has 2. "),
+        ("path,label\nimg/a.png,cat\nimg/b.png\n", "Give it one for each column."),
+        ("path,label\nimg/a.png,cat,black\n", "Row 2 has 3 cells, the header has 2. "),
+        ("path,label\nimg/a.png,cat,black\n", "Put a cell that holds a separator in double quotes."),
         ('path,label\nimg/a.png,"cat\nimg/b.png,dog\n', "cannot be read: unexpected end of data"),
         ("path,label\nimg/a.png," + "x" * 200_000, "field larger than field limit"),
         (b"path,label\nimg/a.png,caf\xe9\n", "not UTF-8 text. "),

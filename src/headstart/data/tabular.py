@@ -64,8 +64,7 @@ def _of_text(table: Path, group_column: str) -> Iterator[Line]:
                 if len(row) == len(header):
                     yield _line(rows.line_num, {name: row[place] for name, place in places.items()})
                 elif row:  # an empty line says nothing
-                    problem = f"Row {rows.line_num} has {len(row)} cells, the header has {len(header)}."
-                    _refuse(problem, table, "Put a cell that holds a separator in double quotes.")
+                    _refuse_length(table, rows.line_num, len(row), len(header))
     except UnicodeDecodeError:
         _refuse("The table is not UTF-8 text.", table, "Save it as UTF-8.")
     except csv.Error as error:
@@ -114,16 +113,27 @@ def _places(table: Path, header: list[str], group_column: str, separator: str = 
     needed = {*REQUIRED, *(["group"] if group_column else [])}
     for name, called in wanted.items():
         if names.count(called) > 1 or (name in needed and called not in names):
-            named = f", separated by {separator}" if separator else ""
-            raise InputError(
-                sentence(
-                    f"{printable(table.name)} must have one column '{printable(called)}'.",
-                    allowed="path,label[,split,group,weight]",
-                    received=",".join(header) or "nothing",
-                    remedy=f"Name the columns in the first row{named}.",
-                )
-            )
+            _refuse_header(table, header, called, separator)
     return {name: names.index(called) for name, called in wanted.items() if called in names}
+
+
+def _refuse_header(table: Path, header: list[str], called: str, separator: str) -> NoReturn:
+    named = f", separated by {separator}" if separator else ""
+    own = called not in COLUMNS
+    raise InputError(
+        sentence(
+            f"{printable(table.name)} must have one column '{printable(called)}'.",
+            allowed="one of the table's columns" if own else "path,label[,split,group,weight]",
+            received=",".join(header) or "nothing",
+            remedy="Change --group-column." if own else f"Name the columns in the first row{named}.",
+        )
+    )
+
+
+def _refuse_length(table: Path, number: int, cells: int, columns: int) -> NoReturn:
+    quoting, filling = "Put a cell that holds a separator in double quotes.", "Give it one for each column."
+    problem = f"Row {number} has {cells} cell{'s' * (cells != 1)}, the header has {columns}."
+    _refuse(problem, table, quoting if cells > columns else filling)
 
 
 def _refuse(problem: str, table: Path, remedy: str) -> NoReturn:
