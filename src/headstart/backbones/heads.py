@@ -23,6 +23,9 @@ class Head(Protocol):
         """(N, views, D) → (N, C), the mean over the views."""
 
 
+BLOCK = 1024  # images whose features are in float64 at a time
+
+
 @dataclass(frozen=True)
 class LinearHead:
     """kernel (D, C) and bias (C,), float32, on raw features."""
@@ -32,8 +35,10 @@ class LinearHead:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """In float64, so that an answer does not depend on how many are computed at once."""
-        mean = features.mean(axis=1, dtype=np.float64)
-        return np.asarray(mean @ self.kernel.astype(np.float64) + self.bias)
+        kernel = self.kernel.astype(np.float64)
+        blocks = (features[start : start + BLOCK] for start in range(0, len(features), BLOCK))
+        found = [block.mean(axis=1, dtype=np.float64) @ kernel + self.bias for block in blocks]
+        return np.concatenate(found) if found else np.zeros((0, len(self.bias)))
 
     def arrays(self) -> Arrays:
         """As a bundle stores them."""

@@ -71,8 +71,9 @@ def estimate(task: Task) -> Estimate:
     guess = 2 * whole / (GPU if task.streamed else FLOPS)
     seconds = times.get(task.engine, guess)
     vectors = 4.0 * spec.width(head, size) * (shown + test * served)
+    held = 2 * vectors  # beside them what they are read from, and later what is scaled
     if config.training.strategy == "frozen":
-        return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + vectors, vectors)
+        return Estimate(shown * seconds, test * served * seconds, 0, 0.0, BASE + held, vectors)
     phase = phases(config)[-1]
     cached = task.reads(phase.boundary) != "image"
     frozen = Frozen(spec, head, {}, task.reads(phase.boundary))
@@ -87,7 +88,7 @@ def estimate(task: Task) -> Estimate:
         test=test * served * seconds,
         epochs=phase.epochs,
         epoch=(train * (STEP * above + below) + val * served * (above + below)) * direct,
-        memory=BASE + _trained(task, phase) + begun * vectors + (0.0 if cached else _held(size, train + val)),
+        memory=BASE + _trained(task, phase) + begun * held + (0.0 if cached else _held(size, train + val)),
         disk=float(frozen.bytes(shown, size)),
     )
 

@@ -51,7 +51,8 @@ def scaling(x: np.ndarray, parts: Sequence[Part]) -> Scaling:
     [0.645, 0.645, 1.0]
     """
     ends = np.cumsum([part.length for part in parts])[:-1]
-    totals = np.array([part.sum() for part in np.split(x.var(axis=0, dtype=np.float64), ends)])
+    # Part by part: all of them in float64 would take twice the memory of `x`.
+    totals = np.array([part.var(axis=0, dtype=np.float64).sum() for part in np.split(x, ends, axis=1)])
     shares = np.array([SHARES[part.kind] for part in parts])
     divisors = np.sqrt(totals / shares * shares.sum() / x.shape[1])
     divisors[totals == 0] = 1.0
