@@ -1,6 +1,7 @@
 """What evaluating, comparing and explaining a trained model must not do: mislead, or destroy anything."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,21 @@ def test_an_image_is_not_replaced_by_the_picture_of_it(trained, pets, tmp_path):
         assert headstart("explain", trained, "own.png", "--out", "why", cwd=tmp_path).returncode == 0
     with pytest.raises(InputError, match="would replace"):
         overlay.places([tmp_path / "why" / "own.png"], tmp_path / "why")
+
+
+def test_a_long_error_widens_no_column(pets, trained, tmp_path):
+    """Of the table that goes into a file or a pipe."""
+    (tmp_path / "a.png").write_bytes(b"no image")
+    done = headstart("explain", trained, tmp_path / "a.png", next(pets.rglob("*.png")), cwd=tmp_path)
+
+    lines = done.stdout.splitlines()
+    error = next(line for line in lines if "error: " in line)
+    answer = next(line for line in lines if line.endswith(".png"))
+    assert done.returncode == 2
+    assert re.search(r"\.png  +(cat|dog)  +[0-9.]+%  ", answer)
+    start = lines[0].index("answer")
+    assert error[start:].startswith("error: ")
+    assert lines[0].index("decision") - start < 20 < len(error[start:])
 
 
 def test_too_many_neighbours_are_refused(trained, pets):

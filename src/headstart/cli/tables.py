@@ -135,7 +135,10 @@ def print_table(
         _print_columns(header, rows, right, styles or {})
         return
     table = [tuple(map(printable, row)) for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    last = len(header) - 1
+    widths = [  # a row that ends with a long text, such as an error's, widens no column
+        max(len(row[i]) for row in table if i == last or any(row[i + 1 :])) for i in range(last + 1)
+    ]
     for row in table:
         cells = (
             cell.rjust(width) if name in right else cell.ljust(width)
