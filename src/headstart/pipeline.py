@@ -190,7 +190,7 @@ def _evaluate(
                 remedy="Evaluate with the options first, and then the other images.",
             )
         )
-    if options:
+    if options or not stages.is_decided(run, predictor):
         stages.redecide(run, asked)
         if not own:
             _evaluate(run)  # its own numbers follow, too

@@ -234,11 +234,17 @@ def redecide(run: RunDir, asked: EvalConfig) -> None:
     run.report.unlink(missing_ok=True)  # a page about another rule, until there is one about this
     with atomic_dir(run.model) as folder:
         bundle.rewrite(saved, folder, replace(saved.spec, thresholds=thresholds, costs=said.rule.costs))
-    evaluate.write(run, "val", said, asked.top_k)
+    write_json(run.run_json, read_facts(run) | {"evaluation": asdict(asked)})
     for place in sorted(run.evaluation("test").parent.glob("*/predictions.parquet")):
         if (split := place.parent.name) != "val":
             evaluate.write(run, split, replace(load_predictions(place), rule=said.rule), asked.top_k)
-    write_json(run.run_json, read_facts(run) | {"evaluation": asdict(asked)})
+    evaluate.write(run, "val", said, asked.top_k)  # at the end, see `is_decided`
+
+
+def is_decided(run: RunDir, predictor: Predictor) -> bool:
+    """Whether the model decides as was settled on validation; not where `redecide` was cut short."""
+    place = run.evaluation("val") / "predictions.parquet"
+    return not place.exists() or load_predictions(place).rule == predictor.spec.rule
 
 
 def _validated(task: Task, data: Manifest, trained: Trained, known: bundle.Reference) -> Predictions:
@@ -384,9 +390,23 @@ def _unseen(found: Manifest, ledger: pd.DataFrame, run: RunDir) -> tuple[Manifes
         note(f"{int(taught.sum())} of {len(found)} images had a part in training and were left out.")
     reason = "The model was trained or chosen on it, so it says nothing about new images."
     rows = [ledgers.row(path, "trained-on", reason, "left out") for path in found.table.loc[taught, "path"]]
+    rows += _of_known_groups(found.table[~taught], known)
     kept = replace(found, table=found.table[~taught].reset_index(drop=True))
     before = cast(list[ledgers.Row], ledger.to_dict("records"))
     return kept, ledgers.table([*before, *rows])
+
+
+def _of_known_groups(unseen: pd.DataFrame, known: pd.DataFrame) -> list[ledgers.Row]:
+    """Rows for images of groups, such as a patient's, by others of which the model was trained or chosen."""
+    groups = set(known.loc[known["split"] != "test", "group"]) - {""}
+    met = unseen.loc[unseen["group"].isin(groups), "path"]
+    if len(met):
+        note(
+            f"{len(met)} of {len(unseen)} images are of groups that had a part in training: of new groups"
+            " the numbers say too much. The ledger names them."
+        )
+    reason = "Others of its group had a part in training: it is hardly new."
+    return [ledgers.row(path, "group-trained-on", reason, "kept") for path in met]
 
 
 def begin_evaluation(folder: Path, data: Manifest, ledger: pd.DataFrame) -> None:

@@ -162,6 +162,55 @@ def test_report_and_numbers_never_belong_to_the_rule_before(run):
     assert not run.report.exists()
 
 
+def test_a_rule_whose_settling_was_cut_short_is_settled_by_the_next_command(run, monkeypatch):
+    """Model, run and numbers never say different things for long."""
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("write_json", "write"):  # before the run knows of it, and after
+        with monkeypatch.context() as patched:
+            patched.setattr(stages if name == "write_json" else stages.evaluate, name, cut)
+            with pytest.raises(KeyboardInterrupt):
+                hs.evaluate(run, cost=("cat:dog=3",))
+        assert bundle.load(run.model).spec.rule.costs
+        hs.evaluate(run)
+        facts = json.loads(run.run_json.read_text())
+        asked = facts.get("evaluation", facts["config"]["evaluation"])["cost"]
+        rule = bundle.load(run.model).spec.rule
+        said = {
+            split: predictions.load(run.evaluation(split) / "predictions.parquet").rule
+            for split in ("val", "test")
+        }
+        assert said == {"val": rule, "test": rule}
+        assert bool(rule.costs) == bool(asked) == (name == "write")
+
+
+def test_images_of_known_groups_are_named(tmp_path):
+    """Other pictures of patients that it was trained on say little of new patients."""
+    rows = []
+    for i, file in enumerate(models.pictures(tmp_path / "data", 160)):
+        file.write_bytes(models.picture(i, 60, 50 if i % 2 else 30))
+        rows.append({"path": file.name, "label": "cat" if i % 2 else "dog", "patient": f"p{i // 4}"})
+    pd.DataFrame(rows).to_csv(tmp_path / "data" / "table.csv", index=False)
+    options = {"backbone": "vgg-tiny", "image_size": 64, "engine": "ncnn", "group_column": "patient"}
+    run = hs.train(tmp_path / "data" / "table.csv", tmp_path / "run", **options)
+    taught = manifests.load(run.manifest).table.query("split != 'test'")["group"]
+    (tmp_path / "more").mkdir()
+    more = []
+    for i, patient in enumerate([taught.iloc[0], "new", taught.iloc[-1], "new"]):
+        (tmp_path / "more" / f"{i}.png").write_bytes(models.picture(9000 + i, 60, 40))
+        more.append({"path": f"{i}.png", "label": "cat" if i % 2 else "dog", "patient": patient})
+    pd.DataFrame(more).to_csv(tmp_path / "more" / "more.csv", index=False)
+
+    done = headstart("evaluate", run.root, tmp_path / "more" / "more.csv")
+
+    assert "2 of 4 images are of groups that had a part in training" in done.stderr
+    ledger = pd.read_csv(run.evaluation("more") / "data_report.csv").query("check == 'group-trained-on'")
+    assert list(ledger["path"]) == ["0.png", "2.png"]
+    assert set(ledger["action"]) == {"kept"}
+
+
 def test_only_images_that_are_compared_must_be_the_same(run, tmp_path):
     other = RunDir(shutil.copytree(run.root, tmp_path / "other"))
     changed = manifests.load(other.manifest)

@@ -74,6 +74,32 @@ def test_the_paired_interval_covers_the_true_difference():
     assert 0.91 <= np.mean(covered) <= 0.98
 
 
+def test_two_models_that_no_image_tells_apart_are_not_equal_for_certain():
+    """By hand, Agresti and Min: b = c = ½, n + 2 = 102: ± 1.96 √1 / 102."""
+    y = np.arange(100) % 2
+    (found,) = compare(said(np.ones(100, bool), y), [said(np.ones(100, bool), y)])
+    gain = found.differences["accuracy"]
+    assert (gain.low, gain.value, gain.high) == pytest.approx((-0.019215, 0, 0.019215), abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "won", "lost"), [(100, 0.01, 0.0), (200, 0.01, 0.005), (50, 0.04, 0.02)])
+def test_the_paired_interval_covers_where_hardly_an_image_tells(n, won, lost):
+    rng, covered = np.random.default_rng(0), []
+    y = np.arange(n) % 2
+    for trial in range(200):
+        u = rng.random(n)
+        first, second = said(u >= won, y), said((u < won) | (u >= won + lost), y)
+        gain = compare(first, [second], seed=trial)[0].differences["accuracy"]
+        covered.append(gain.low <= won - lost <= gain.high)
+    assert np.mean(covered) > 0.93
+
+
+def test_few_images_have_no_interval_of_a_difference():
+    y = np.arange(12) % 2
+    (found,) = compare(said(np.ones(12, bool), y), [said(np.arange(12) >= 6, y)])
+    assert {(one.low, one.high) for one in found.differences.values()} == {(-np.inf, np.inf)}
+
+
 def test_several_are_adjusted():
     rng = np.random.default_rng(1)
     y = rng.integers(2, size=200)

@@ -96,6 +96,33 @@ def test_all_right_in_few_groups_is_not_sure():
     assert found.high == 1.0
 
 
+def test_one_mistake_more_does_not_make_it_surer():
+    """400 of 400 in 40 groups, 399, 398: one mistake says nothing of how alike the images of a group are."""
+    groups = np.repeat(np.arange(40), 10)
+    lows = []
+    for wrong in range(5):
+        right = np.ones(400, bool)
+        right[: 10 * wrong : 10] = False
+        lows.append(proportion(right, groups).low)
+    assert lows == sorted(lows, reverse=True)
+    told = 40 * (grouped.Z / 2.0227) ** 2  # Student's t of 39
+    assert lows[1] == pytest.approx(intervals.wilson(told * 399 / 400, told)[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "bad", "easy", "hard"), [(40, 10, 0.03, 0.002, 0.9), (20, 20, 0.05, 0.005, 0.6)]
+)
+def test_shares_of_groups_hold_the_truth_where_few_groups_are_bad(groups, size, bad, easy, hard):
+    """With all mistakes in one bad group or two; 65 to 89 % held it where they were taken as they came."""
+    rng, truth = np.random.default_rng(0), 1 - (bad * hard + (1 - bad) * easy)
+    number, held = np.repeat(np.arange(groups), size), []
+    for _ in range(800):
+        risk = np.where(rng.random(groups) < bad, hard, easy)[number]
+        one = proportion(rng.random(len(number)) >= risk, number)
+        held.append(one.low <= truth <= one.high)
+    assert np.mean(held) > 0.94
+
+
 def test_whole_groups_are_drawn():
     groups = np.array([0, 1, 1, 2, 2, 2])
     weights = np.concatenate(list(draws(6, 0, groups)))

@@ -208,7 +208,9 @@ def test_of_one_class_alone_is_said_what_share_is_found():
     evaluation = evaluate(predictions([0, 0, 0], [[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]]))
 
     headline = evaluation.headline
-    assert set(headline) == {"accuracy", "balanced_accuracy", "weighted_recall", "log_loss", "brier", "ece"}
+    assert set(headline) == {
+        "accuracy", "balanced_accuracy", "weighted_recall", "log_loss", "brier", "ece", "majority_accuracy",
+    }  # fmt: skip
     assert headline["accuracy"].value == headline["balanced_accuracy"].value == pytest.approx(2 / 3)
     assert evaluation.per_class["recall"].tolist() == pytest.approx([2 / 3, 0])
 

@@ -53,6 +53,8 @@ def test_of_equal_confidences_all_or_none_are_accepted():
 def test_costs_name_two_classes():
     assert costs(("b:a=50", "a:b=2.5"), ("a", "b")) == ((1, 0, 50.0), (0, 1, 2.5))
     assert costs(("x:y:z=3",), ("x:y", "z")) == ((0, 1, 3.0),)
+    with pytest.raises(InputError, match="can be read in two ways"):
+        costs(("a:b:c=5",), ("a", "a:b", "b:c", "c"))
     for wrong in ("a:a=1", "a:c=1"):
         with pytest.raises(InputError, match="two different classes of: a, b"):
             costs((wrong,), ("a", "b"))

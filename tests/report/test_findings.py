@@ -18,8 +18,9 @@ from headstart.evaluation.predictions import Predictions, Surroundings
 from headstart.inference.decision import Rule
 from headstart.report import findings as found
 from headstart.report.files import RunFiles
-from headstart.report.run.numbers import numbers
+from headstart.report.run.numbers import classes, numbers
 from headstart.report.run.verdict import verdict
+from headstart.report.wording import quoted
 from headstart.rundir import RunDir
 
 DOCS = Path(__file__).parents[2] / "docs" / "findings.md"
@@ -61,6 +62,7 @@ def files(predictions: Predictions | None = None, **parts) -> RunFiles:
         "history": pd.DataFrame(history),
         "parity": {"passed": True, "images": 32, "max_difference": 0.0004, "tolerance": 0.002},
         "heatmaps": Heatmaps(np.arange(60, dtype=np.int32), middle),
+        "validation": said(),
     }
     return RunFiles(**(plain | parts))
 
@@ -124,7 +126,7 @@ CANNOT = {
     "HS008": lambda: files(heatmaps=None),
     "HS009": lambda: files(said(30)),
     "HS010": lambda: files(replace(said(), rule=Rule())),
-    "HS012": lambda: files(history=None),
+    "HS012": lambda: files(validation=None),
     "HS013": lambda: files(ledger=None),
     "HS014": lambda: files(parity=None),
 }
@@ -206,6 +208,46 @@ def test_sure_answers_against_the_label_are_named_though_no_neighbour_agrees():
     assert (one.state, one.sentence.split()[0]) == ("fine", str((~sure.right).sum()))
 
 
+def test_as_many_sure_mistakes_as_such_confidences_announce_are_no_wrong_labels():
+    """Of answers at 96 % one in 25 is wrong, whoever has labelled them."""
+    honest = by_code(files(said(2000, right=0.96, sure=0.96)))["HS011"]
+    doubtful = by_code(files(said(2000, right=0.9, sure=0.96)))["HS011"]
+    assert (honest.state, doubtful.state) == ("fine", "attention")
+    assert re.match(r"\d+ images got .* by such confidences some \d+\.\d would be wrong", honest.sentence)
+
+
+def test_a_rare_class_that_is_not_among_the_images_has_no_recall():
+    rare = replace(said(), class_names=("a", "b", "c"), logits=np.pad(said().logits, ((0, 0), (0, 1))) - 9)
+    rows = [{"path": f"{i}.png", "label": "a" if i < 90 else "c", "split": "train"} for i in range(100)]
+    rows += [{"path": "b.png", "label": "b", "split": "train"}]
+    run = files(replace(rare, around=None), manifest=manifests.from_rows(rows, Path()))
+    table = run.evaluation.per_class.set_index("class")
+    assert table["n"]["c"] == 0
+    assert found._found(table, "c") == f"none of {quoted('c')} is among these images"
+    assert "“c”" not in re.sub("[\u2068\u2069]", "", classes(run).caption)  # which names the weakest
+
+
+def test_of_many_classes_chance_alone_leaves_none_behind():
+    """300 alike, 20 images each of which half are found: one of them has 3."""
+    rng = np.random.default_rng(8)
+    y = np.repeat(np.arange(300), 20)
+    answer = np.where(rng.random(6000) < 0.5, y, (y + 1) % 300)
+    logits = np.zeros((6000, 300), np.float32)
+    logits[np.arange(6000), answer] = 3
+    paths = tuple(f"{i:04d}" for i in range(6000))
+    many = Predictions(paths, y, logits, tuple(f"{c:03d}" for c in range(300)))
+    assert (evaluate(many).per_class["recall_high"] < 0.4).any()  # one by one they would be called weak
+    assert by_code(files(many))["HS009"].state == "fine"
+
+
+def test_a_folder_that_was_left_out_calls_for_attention():
+    rows = [ledgers.row("dogs/", "linked-folder", "a link", "left out")]
+    rows += [ledgers.row("cats/", "empty-class", "nothing", "left out")]
+    one = by_code(files(ledger=ledgers.table(rows)))["HS013"]
+    assert one.state == "attention"
+    assert one.sentence.startswith("1 folder with all in it, and beside 0 files of 900 were left out")
+
+
 def test_validation_a_little_better_is_chance():
     """94 % of 400 beside 90 % of 400: 4 points, where chance may give 3.9; 93 % is within it."""
     accuracy = evaluate(said()).headline["accuracy"].value
@@ -219,6 +261,7 @@ def test_validation_a_little_better_is_chance():
 
 def test_answers_by_costs_are_not_judged_by_what_is_most_probable():
     costly = files(replace(said(), rule=Rule(distance=2.0, costs=((1, 0, 1000.0),))))
+    assert "least expected cost" in verdict(costly).baseline
     for code in ("HS002", "HS003", "HS004", "HS012"):
         assert by_code(costly)[code].state == "not applicable"
         assert "least expected cost" in by_code(costly)[code].sentence

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -297,6 +298,21 @@ def test_cards_show_what_the_network_sees(tmp_path):
     heats = [Image.open(BytesIO(base64.b64decode(heat.partition(",")[2]))) for heat in card.heats]
     assert [(heat.mode, heat.size) for heat in heats] == [("RGBA", (7, 5))] * 2
     assert np.asarray(heats[0])[..., 3].tolist() == [[205] * 7] + [[0] * 7] * 4
+
+
+def test_a_crop_shows_what_the_network_saw(tmp_path):
+    """An image of the network's own size is not cropped; at the page's size its border would be."""
+    run = make_run(tmp_path)
+    pixels = np.zeros((224, 224, 3), np.uint8)
+    pixels[:8] = 255
+    for place in (tmp_path / "photos").iterdir():
+        Image.fromarray(pixels).save(place)
+    files = replace(read(run), info={"config": {"data": {"fit": "crop", "image_size": 224}}})
+    card = mistakes(files).cards[0]
+    picture = Image.open(BytesIO(base64.b64decode(card.src.removeprefix("data:image/jpeg;base64,"))))
+    assert picture.size == (160, 160)
+    assert np.asarray(picture)[:3].min() > 200  # the white band is 5.7 rows high here
+    assert np.asarray(picture)[10:].max() < 50
 
 
 def test_an_image_that_cannot_be_read_any_more_is_said(tmp_path):

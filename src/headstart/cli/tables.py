@@ -69,7 +69,7 @@ def print_comparisons(first: Path, others: Sequence[Path], found: Sequence[Compa
     rows = []
     for run, one in zip(others, found, strict=True):
         gain = one.differences["accuracy"]
-        ends = f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}" if isfinite(gain.low) else "one group alone"
+        ends = f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}" if isfinite(gain.low) else "too few to say"
         points = f"{100 * gain.value:+.1f} points ({ends})"
         f1, loss = one.differences["macro_f1"], one.differences["log_loss"]
         only = f"{one.only_second:,} : {one.only_first:,}"

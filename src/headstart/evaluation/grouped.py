@@ -77,18 +77,24 @@ def wider(groups: np.ndarray | None) -> float:
     return student(groups) / Z * float(np.sqrt(count / (count - 1)))
 
 
-def effective(successes: np.ndarray, groups: np.ndarray) -> float:
-    """How many independent images would tell as much of the share of (N,) True, at most N.
+ALIKE = 5
+"""Groups that must hold an exception before it shows how alike the images of a group are."""
 
-    Where all are alike nothing shows how alike those of a group are: a group then counts as one.
+
+def effective(values: np.ndarray, groups: np.ndarray) -> float:
+    """How many independent images would tell as much of the mean of (N,) values, at most N.
+
+    Where all are 0, or none is, nothing shows how alike the images of a group are: a group then counts as
+    one. Nor do few exceptions, as one mistake in each of two groups: the groups are the most that is told.
     """
-    count, share = int(groups.max()) + 1, float(successes.mean())
+    count = int(groups.max()) + 1
     if count < 2:
         return 1.0
-    error = float(errors(successes[:, None].astype(np.float64), groups)[0])
-    spread = share * (1 - share)
-    told = spread / error**2 if spread and error else float(count)
-    return min(told * (Z / student(groups)) ** 2, float(len(successes)))
+    error = float(errors(values[:, None].astype(np.float64), groups)[0])
+    told = float(values.var()) / error**2 if error else float(count)
+    if min(len(np.unique(groups[kind])) for kind in (values == 0, values != 0)) < ALIKE:
+        told = min(told, float(count))
+    return min(told * (Z / student(groups)) ** 2, float(len(values)))
 
 
 def flipped(sums: np.ndarray) -> float:

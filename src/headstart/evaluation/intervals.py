@@ -55,21 +55,28 @@ def proportion(successes: np.ndarray, groups: np.ndarray | None = None) -> Metri
     >>> round(proportion(np.ones(20, bool)).low, 4)
     0.8389
     """
+    n = len(successes)
+    share, low, high = ends(successes, groups)
+    if groups is not None and np.ptp(groups) == 0:  # one group says nothing of others
+        return Metric(share, None, None, n)
+    return metric(share, low, high, n)
+
+
+def ends(successes: np.ndarray, groups: np.ndarray | None = None, z: float = Z) -> tuple[float, float, float]:
+    """The share of True among N ≥ 1 booleans, and the ends of Wilson's interval, however few they are."""
     k, n = int(successes.sum()), len(successes)
-    if groups is None:
-        return metric(k / n, *wilson(k, n), n)
-    groups = grouped.renumbered(groups)
-    if not groups.max():  # one group says nothing of others
-        return Metric(k / n, None, None, n)
-    told = grouped.effective(successes, groups)
-    return metric(k / n, *wilson(k / n * told, told), n)
+    told = float(n) if groups is None else grouped.effective(successes, grouped.renumbered(groups))
+    return k / n, *wilson(k * told / n, told, z)
 
 
-def wilson(k: float, n: float) -> tuple[float, float]:
-    """The ends of Wilson's 95 % interval of `k` among `n` > 0, which need not be whole."""
-    middle = k + Z**2 / 2
-    half = Z * math.sqrt(max(k * (n - k), 0.0) / n + Z**2 / 4)
-    low, high = (middle - half) / (n + Z**2), (middle + half) / (n + Z**2)
+def wilson(k: float, n: float, z: float = Z) -> tuple[float, float]:
+    """The ends of Wilson's interval, for 95 %, of `k` among `n` > 0, which need not be whole.
+
+    `z` is another quantile of the normal distribution, for another level.
+    """
+    middle = k + z**2 / 2
+    half = z * math.sqrt(max(k * (n - k), 0.0) / n + z**2 / 4)
+    low, high = (middle - half) / (n + z**2), (middle + half) / (n + z**2)
     return (low if k > 0 else 0.0), (high if k < n else 1.0)
 
 

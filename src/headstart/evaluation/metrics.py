@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from headstart.errors import InputError, harmless, sentence
-from headstart.evaluation import averages
+from headstart.evaluation import averages, classwise
 from headstart.evaluation.calibration import bin_gaps, expected_calibration_error
 from headstart.evaluation.grouped import wider
 from headstart.evaluation.intervals import (
@@ -39,7 +39,6 @@ from headstart.rundir import write_json, write_text
 
 OF_SEVERAL = (
     "macro_precision", "macro_recall", "macro_f1", "weighted_precision", "weighted_f1", "mcc",
-    "majority_accuracy",
 )  # fmt: skip
 """What says nothing where all images are of one class."""
 
@@ -160,13 +159,15 @@ def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int
         errors.append(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
     spread = averages.averages(averages.Counts.joined(drawn))
     fewest, stretch = _fewest(said), wider(groups)
-    found = {
-        name: bounded(
-            float(value[0]), stretch * _about_mean(spread[name]), n, fewest, averages.LEAST.get(name, 0.0)
-        )
-        for name, value in averages.averages(averages.Counts.of(matrix)).items()
-    }
+    by_class, found = classwise.moves(said), {}
+    for name, (value,) in averages.averages(averages.Counts.of(matrix)).items():
+        least = averages.LEAST.get(name, 0.0)
+        one = bounded(float(value), stretch * _about_mean(spread[name]), n, fewest, least)
+        found[name] = _reaching(one, by_class.get(name, np.zeros(2)), spread[name].mean() - value, least)
     moved = moves(terms, np.concatenate(deviation), groups)
+    if groups is None:
+        for column in (2, 3):
+            moved[column] *= classwise.stretch(terms[:, column], said.y_true)
     found["log_loss"], found["brier"] = mean(losses.mean(), moved[0], n), mean(scores.mean(), moved[1], n)
     if not np.isnan(auc := ranked.mean(ranked.auc)):
         found["roc_auc"] = bounded(auc, moved[2], n, fewest)
@@ -182,6 +183,15 @@ def _fewest(said: Predictions) -> int:
     groups = np.arange(len(said)) if said.grouped is None else said.grouped
     pairs = np.unique(np.stack([said.y_true, groups]), axis=1)
     return int(np.unique(pairs[0], return_counts=True)[1].min())
+
+
+def _reaching(one: Metric, move: np.ndarray, bias: float, least: float) -> Metric:
+    """Further out, if that is where the classes' own intervals lead, or what the draws are off by."""
+    if one.low is None or one.high is None:
+        return one
+    low = min(one.low, one.value + move[0]) - max(bias, 0.0)
+    high = max(one.high, one.value + move[1]) - min(bias, 0.0)
+    return replace(one, low=max(float(low), least), high=min(float(high), 1.0))
 
 
 def _about_mean(drawn: np.ndarray) -> np.ndarray:

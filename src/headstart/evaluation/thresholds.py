@@ -82,12 +82,11 @@ def costs(texts: tuple[str, ...], class_names: tuple[str, ...]) -> tuple[Cost, .
     """
     if not texts:
         return ()
-    pairs = {
-        f"{true}:{answer}": (i, j)
-        for i, true in enumerate(class_names)
-        for j, answer in enumerate(class_names)
-        if i != j
-    }
+    pairs: dict[str, list[tuple[int, int]]] = {}
+    for i, true in enumerate(class_names):
+        for j, answer in enumerate(class_names):
+            if i != j:
+                pairs.setdefault(f"{true}:{answer}", []).append((i, j))
     found = []
     for text in texts:
         pair, cost = mistake(text)
@@ -100,5 +99,13 @@ def costs(texts: tuple[str, ...], class_names: tuple[str, ...]) -> tuple[Cost, .
                     remedy="Write the true class, a colon, the wrong answer, = and a number.",
                 )
             )
-        found.append((*pairs[pair], cost))
+        if len(pairs[pair]) > 1:
+            raise InputError(
+                sentence(
+                    "--cost can be read in two ways, as names of classes have colons.",
+                    received=text,
+                    remedy="Rename a class.",
+                )
+            )
+        found.append((*pairs[pair][0], cost))
     return tuple(found)

@@ -81,8 +81,11 @@ class Predictor:
         return other
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """(N, views, D) features → (N, C) logits, averaged over the views."""
-        return self.head.logits(features)
+        """(N, views, D) features → (N, C) float32 logits, averaged over the views.
+
+        As the validation images' are, by which it is settled what is accepted.
+        """
+        return self.head.logits(features).astype(np.float32)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """(N, views, D) features → (N, C) probabilities."""

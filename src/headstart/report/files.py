@@ -12,9 +12,11 @@ import pandas as pd
 
 from headstart.data import manifest as manifests
 from headstart.errors import InputError, sentence
-from headstart.evaluation import explain, metrics, predictions
+from headstart.evaluation import explain, metrics
 from headstart.evaluation.evaluate import HEATMAPS
 from headstart.evaluation.explain import Heatmaps
+from headstart.evaluation.predictions import Predictions
+from headstart.evaluation.predictions import load as load_predictions
 from headstart.rundir import RunDir
 
 T = TypeVar("T")
@@ -28,12 +30,13 @@ class RunFiles:
     split: str
     info: Mapping[str, Any]
     evaluation: metrics.Evaluation
-    predictions: predictions.Predictions
+    predictions: Predictions
     manifest: manifests.Manifest | None
     ledger: pd.DataFrame | None
     history: pd.DataFrame | None
     parity: Mapping[str, Any] | None
     heatmaps: Heatmaps | None = None
+    validation: Predictions | None = None
 
 
 def read(run: RunDir, split: str = "test") -> RunFiles:
@@ -52,7 +55,7 @@ def read(run: RunDir, split: str = "test") -> RunFiles:
                 remedy="Run `headstart evaluate` on it first.",
             )
         )
-    predicted = predictions.load(folder / "predictions.parquet")
+    predicted = load_predictions(folder / "predictions.parquet")
     return RunFiles(
         run=run,
         split=split,
@@ -64,6 +67,7 @@ def read(run: RunDir, split: str = "test") -> RunFiles:
         history=_optional(run.history, _history),
         parity=_optional(run.parity, _parity),
         heatmaps=_optional(folder / HEATMAPS, explain.load),
+        validation=_optional(run.evaluation("val") / "predictions.parquet", load_predictions),
     )
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from headstart.evaluation.calibration import expected_by_chance
 from headstart.evaluation.comparison import SIGNIFICANT, paired
-from headstart.evaluation.intervals import FEW, proportion, wilson
+from headstart.evaluation.intervals import FEW, ends, proportion
 from headstart.evaluation.predictions import Predictions
 from headstart.evaluation.saliency import border_share
 from headstart.inference.reference import LIMIT
@@ -195,15 +196,19 @@ def imbalance(files: RunFiles) -> Finding:
         return Finding("HS006", title, "fine", f"Every class has {each}.")
     if share >= RARE:
         return Finding("HS006", title, "fine", f"{said}.")
-    recall = files.evaluation.per_class.set_index("class")["recall"]
+    rows = files.evaluation.per_class.set_index("class")
     weights = files.info.get("config", {}).get("training", {}).get("class_weight")
     advice = "" if weights == "balanced" else " Try --class-weight balanced."
     return _attention(
         "HS006", "A rare class",
-        f"{said}; {percent(float(recall[rarest]))} of {quoted(rarest)} are found, "
-        f"{percent(float(recall[commonest]))} of "
-        f"{quoted(commonest)}.{advice}",
+        f"{said}; {_found(rows, rarest)}, {_found(rows, commonest)}.{advice}",
     )  # fmt: skip
+
+
+def _found(rows: pd.DataFrame, name: str) -> str:
+    if not rows["n"][name]:
+        return f"none of {quoted(name)} is among these images"
+    return f"{percent(float(rows['recall'][name]))} of {quoted(name)} are found"
 
 
 def calibration(files: RunFiles) -> Finding:
@@ -255,13 +260,19 @@ def background(files: RunFiles) -> Finding:
 
 def weak_class(files: RunFiles) -> Finding:
     """HS009: whether a class is found much less often than the others."""
+    from scipy.stats import norm
+
     table = files.evaluation.per_class
     known = table[table["n"] >= FEW]
     if len(known) < 2:
         return _not_applicable(
             "HS009", "No class is left behind", f"fewer than two classes have {FEW} images here."
         )
-    overall = files.evaluation.headline["accuracy"].value
+    overall, said = files.evaluation.headline["accuracy"].value, files.predictions
+    # Of many classes chance alone leaves some behind: each is judged so that all are right in 95 %.
+    z = -float(norm.ppf(0.025 / len(known)))
+    high = [_recall_end(said, c, z) for c in known.index]
+    known = known.assign(recall_high=high)
     weak = known[known["recall_high"] < overall - GAP].sort_values("recall")
     if weak.empty:
         worst = known.sort_values("recall").iloc[0]
@@ -277,6 +288,11 @@ def weak_class(files: RunFiles) -> Finding:
         "images; at most "
         f"{percent(worst['recall_high'])}), where {percent(overall)} of all are right{more}.",
     )  # fmt: skip
+
+
+def _recall_end(said: Predictions, c: int, z: float) -> float:
+    rows = said.y_true == c
+    return ends(said.right[rows], None if said.grouped is None else said.grouped[rows], z)[2]
 
 
 def unfamiliar(files: RunFiles) -> Finding:
@@ -299,20 +315,27 @@ def unfamiliar(files: RunFiles) -> Finding:
 
 
 def odd_labels(files: RunFiles) -> Finding:
-    """HS011: whether some mistakes look like wrong labels."""
+    """HS011: whether some mistakes look like wrong labels: more than such confidences announce."""
+    from scipy.stats import poisson
+
     said, title = files.predictions, "Plausible labels"
     sure = ~said.right & (said.confidence >= SURE)
     agreeing = sure
     if said.around:
         answer = np.array([said.class_names[i] for i in said.y_pred])
         agreeing = sure & (np.array(said.around.label) == answer)
+    announced = float((1 - said.confidence[said.confidence >= SURE]).sum())
     if count := int(agreeing.sum()):
         near = " and their most similar training image agrees with the model" if said.around else ""
-        return _attention(
-            "HS011", "Labels to look at",
-            f"{many(count, 'image')} got an answer of at least {percent(SURE)} against the label{near}: "
-            "they are among the first of the mistakes.",
-        )  # fmt: skip
+        words = (
+            f"{many(count, 'image')} got an answer of at least {percent(SURE)} against the label{near}; "
+            f"by such confidences some {announced:.1f} would be wrong"
+        )
+        if count > poisson.ppf(0.95, announced):
+            return _attention(
+                "HS011", "Labels to look at", f"{words}: they are among the first of the mistakes."
+            )
+        return Finding("HS011", title, "fine", f"{words}.")
     if count := int(sure.sum()):
         return Finding(
             "HS011", title, "fine",
@@ -326,7 +349,7 @@ def flattering(files: RunFiles) -> Finding:
     """HS012: whether validation, on which things were chosen, looked better than the test does."""
     title, row = "Validation and test agree", _chosen_row(files)
     accuracy = files.evaluation.headline["accuracy"]
-    if row is None or files.split != "test" or files.manifest is None:
+    if row is None or files.split != "test" or files.validation is None:
         return _not_applicable("HS012", title, "there is no validation accuracy to compare with.")
     if accuracy.high is None:
         return _not_applicable(
@@ -335,11 +358,12 @@ def flattering(files: RunFiles) -> Finding:
     if files.predictions.rule.costs:
         return _not_applicable("HS012", title, COSTLY)
     val = float(row["val_accuracy"])
+    chosen = files.validation
     said = (
         f"{percent(val)} of the validation images are right and {percent(accuracy.value)} of the test images"
     )
-    images = max(int(files.manifest.counts()["val"].sum()), 1)
-    wide = np.hypot(val - wilson(val * images, images)[0], accuracy.high - accuracy.value)
+    share, low, _ = ends(chosen.right, chosen.grouped)
+    wide = np.hypot(share - low, accuracy.high - accuracy.value)
     if val - accuracy.value > wide:
         return _attention(
             "HS012", "Validation flattered",
@@ -353,9 +377,16 @@ def left_out(files: RunFiles) -> Finding:
     title = "Files that could be used"
     if files.ledger is None or files.manifest is None:
         return _not_applicable("HS013", title, "the run has no ledger.")
-    lost = int(files.ledger.loc[files.ledger["action"] == "left out", "path"].nunique())
+    out = files.ledger[files.ledger["action"] == "left out"]
+    whole = out["path"].str.endswith("/")
+    lost = int(out.loc[~whole, "path"].nunique())
     share = lost / (lost + len(files.manifest))
     said = f"{many(lost, 'file')} of {lost + len(files.manifest):,} were left out"
+    if folders := int((whole & (out["check"] != "empty-class")).sum()):
+        return _attention(
+            "HS013", "Files were left out",
+            f"{many(folders, 'folder')} with all in it, and beside {said}; the ledger says why.",
+        )  # fmt: skip
     if share > LEFT_OUT:
         return _attention("HS013", "Files were left out", f"{said} ({percent(share)}); the ledger says why.")
     return Finding("HS013", title, "fine", f"{said}.")

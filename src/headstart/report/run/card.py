@@ -79,4 +79,6 @@ def _weakness(files: RunFiles) -> str:
     table = files.evaluation.per_class
     table = table[table["n"] > 0]
     worst = table.sort_values("recall", kind="stable").iloc[0]
+    if worst["recall"] == 1:
+        return ""
     return f"{worst['class']}: {percent(worst['recall'])} of {many(int(worst['n']), 'image')} are found"

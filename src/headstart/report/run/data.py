@@ -7,6 +7,7 @@ from collections import Counter
 from headstart.report import figures
 from headstart.report.files import RunFiles
 from headstart.report.parts import Drawing, Section, Table
+from headstart.report.wording import many
 
 LEDGER_ROWS = 20
 """At most so many rows of the ledger are shown."""
@@ -47,8 +48,13 @@ def ledger(files: RunFiles) -> Section:
     if rows.empty:
         return Section("ledger", title, "Every file was used, and none is doubtful.")
     counts = Counter(zip(rows["action"], rows["check"], strict=True))
-    total = "1 file is" if len(rows) == 1 else f"{len(rows):,} files are"
-    caption = f"{total} left out, ignored or doubtful. Nothing was changed or replaced."
+    paths = rows["path"].drop_duplicates()
+    folders = int(paths.str.endswith("/").sum())
+    counted = [many(n, kind) for n, kind in ((len(paths) - folders, "file"), (folders, "folder")) if n]
+    verb = "is" if len(paths) == 1 else "are"
+    caption = (
+        f"{' and '.join(counted)} {verb} left out, ignored or doubtful. Nothing was changed or replaced."
+    )
     if len(rows) > LEDGER_ROWS:
         caption += f" The first {LEDGER_ROWS} are shown; all are in data_report.csv."
     summary = tuple((action, check, f"{n:,}") for (action, check), n in counts.most_common())

@@ -12,7 +12,7 @@ from headstart.report.files import RunFiles
 from headstart.report.heat import coloured
 from headstart.report.parts import Card, Section
 from headstart.report.run.confusion import cell_name
-from headstart.report.thumbnails import THUMBNAIL, Album, data_uri
+from headstart.report.thumbnails import THUMBNAIL, Album, data_uri, resized
 from headstart.report.wording import many, percent
 
 ROOM = 15_000_000
@@ -82,11 +82,15 @@ def _layer(heat: np.ndarray) -> str:
 
 
 def _square(files: RunFiles, path: str) -> np.ndarray | None:
-    """The image as the network sees it, small; None where it isn't there any more."""
+    """The image as the network sees it, small; None where it isn't there any more.
+
+    It is fitted at the network's size: at another, a crop leaves out other parts, or none.
+    """
     if files.manifest is None:
         return None
-    fit = files.info.get("config", {}).get("data", {}).get("fit", "letterbox")
+    data = files.info.get("config", {}).get("data", {})
+    size, fit = data.get("image_size", THUMBNAIL), data.get("fit", "letterbox")
     try:
-        return images.load(files.manifest.root / path, THUMBNAIL, fit)
+        return resized(images.load(files.manifest.root / path, size, fit), THUMBNAIL)
     except ImageError:
         return None

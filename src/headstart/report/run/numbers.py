@@ -72,7 +72,8 @@ def _bar(name: str, metric: Metric, lacking: str) -> Bar:
 def classes(files: RunFiles) -> Section:
     """Precision, recall, F1 and areas of each class."""
     table = files.evaluation.per_class
-    weakest = table.iloc[int(table["f1"].to_numpy().argmin())]
+    occurring = table[table["n"] + table["predicted"] > 0]
+    weakest = occurring.iloc[int(occurring["f1"].to_numpy().argmin())]
     caption = (
         "Precision: of the images given this answer, the share that is right. Recall: of the images of this "
         "class, the share that is found. F1 is their harmonic mean; 0 stands where nothing can be divided. "

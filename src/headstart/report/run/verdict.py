@@ -29,6 +29,8 @@ def verdict(files: RunFiles) -> Verdict:
         comparison = "one group of images alone cannot show which is better"
     elif low is None:
         comparison = f"fewer than {FEW} images are too few to say which is better"
+    elif files.predictions.rule.costs:
+        comparison = "it answers by the least expected cost, for which fewer may be right"
     elif low > share:
         comparison = "the whole interval lies above that"
     else:
