@@ -192,9 +192,14 @@ def _clear_folders(name: str) -> int:
     for folder in _folders(cache_dir() / name, PARTS[name].pattern):
         if not _is_being_written(folder):
             size = sum(file.bytes for file in _files(folder, "*"))
-            aside = tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name.lstrip('.')}.removed.")
-            shutil.rmtree(folder.replace(aside))  # a folder may take the place of an empty one
-            freed += size
+            aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name.lstrip('.')}.removed."))
+            try:
+                folder.replace(aside)  # a folder may take the place of an empty one
+            except FileNotFoundError:  # another command was quicker
+                aside.rmdir()
+            else:
+                shutil.rmtree(aside)
+                freed += size
     return freed
 
 

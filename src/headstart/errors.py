@@ -5,6 +5,7 @@ Every message is a single line: what is wrong → what is allowed → ``Received
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -70,17 +71,17 @@ def last_line(said: str) -> str:
     return printable((said.strip().splitlines() or ["ended without a word"])[-1])
 
 
-# What a spreadsheet takes for the start of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001 - full width, as meant
+# What a spreadsheet takes for the start of a formula; some begin a cell after a semicolon, too.
+_FORMULA = re.compile("(^|;\\s*)(?=[=+\\-@\t\r＝＋－＠])")  # noqa: RUF001 - full width, as meant
 
 
 def harmless(text: str) -> str:
     r"""`text` for a cell of a CSV file: no formula, no control character.
 
-    >>> harmless("=1+1"), harmless("a\nb"), harmless("cat.png")
-    ("'=1+1", 'a\\nb', 'cat.png')
+    >>> harmless("=1+1"), harmless("a;=1"), harmless("a\nb"), harmless("cat.png")
+    ("'=1+1", "a;'=1", 'a\\nb', 'cat.png')
     """
-    return "'" + printable(text) if text.startswith(_FORMULA) else printable(text)
+    return printable(_FORMULA.sub(r"\1'", text))
 
 
 def sentence(problem: str, *, allowed: object = None, received: object = None, remedy: str = "") -> str:

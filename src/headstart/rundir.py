@@ -186,13 +186,24 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         for member in [*temporary.rglob("*"), temporary]:
             _fsync(member)
-        if not path.exists():
-            temporary.rename(path)
-        elif not _exchange(temporary, path):
+        if not _new(temporary, path) and not _exchange(temporary, path):
             _step_aside(path, temporary)
         _fsync(path.parent)
     finally:
         _remove(temporary)
+
+
+def _new(temporary: Path, path: Path) -> bool:
+    """Gives a folder its name; False where there is one, which another process may just have made."""
+    if path.exists():
+        return False
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _exchange(one: Path, other: Path) -> bool:

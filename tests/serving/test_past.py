@@ -12,6 +12,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from tests import models
 from tests.report.browser import HOSTILE
 
@@ -149,6 +150,32 @@ def test_an_answer_does_not_wait_for_its_picture_to_be_kept(noted, history, monk
     assert "2 pictures were not kept" in caplog.text
 
 
+def test_an_answer_does_not_depend_on_its_picture_being_kept(noted, history, monkeypatch, caplog):
+    """Where the database has no room for pictures; else it would be asked for again, and noted again."""
+
+    def full(*_):
+        raise OperationalError("insert", None, OSError("database or disk is full"))
+
+    monkeypatch.setattr(history, "keep", full)
+    assert asked(noted(keep_images=True), "a.png").status_code == 200
+    assert history.count(Wanted()) == 1
+    assert "1 pictures were not kept: (builtins.OSError) database or disk is full" in caplog.text
+
+
+def test_a_correction_whose_picture_is_not_kept_is_noted_and_says_so(noted, history, monkeypatch):
+    monkeypatch.setattr(past_answers, "_ENCODERS", threading.BoundedSemaphore(1))
+    client = noted(limits=replace(Limits(), deadline=0.2))
+    name = asked(client, "a.png").headers["X-Answer-Ids"]
+    image = base64.b64encode(PICTURE).decode()
+
+    with past_answers._ENCODERS:
+        said = client.post("/v1/feedback", json={"id": name, "label": "dög", "image": image})
+
+    assert said.status_code == 503
+    assert "The correction is noted, but its picture could not be kept." in said.json["detail"]
+    assert [one.correction for one in history.every(Wanted(corrected=True))] == ["dög"]
+
+
 def test_the_history_can_be_looked_through_and_taken_along(noted):
     client = noted()
     asked(client, "a.png", "=1+1.png", "b.txt", *(f"{name}.png" for name in HOSTILE))
@@ -238,6 +265,33 @@ def test_one_table_is_written_at_a_time(noted, monkeypatch):
     assert client.get("/history/answers.csv", buffered=True).status_code == 200
     assert client.head("/history/answers.csv", buffered=True).status_code == 200
     assert client.get("/history/answers.csv", buffered=True).status_code == 200
+
+
+def test_few_look_through_the_history_at_a_time(noted, monkeypatch):
+    """Of a million answers each look takes seconds, and a connection that answers wait for."""
+    monkeypatch.setattr(past, "WAITING", 0.01)
+    client = noted()
+    with past._LOOKS:
+        assert client.get("/history").status_code == 200
+        with past._LOOKS:
+            refused = client.get("/history")
+            assert asked(client, "a.png").status_code == 200
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert client.get("/history").status_code == 200
+
+
+def test_a_file_that_was_moved_away_is_noticed(noted, history, tmp_path):
+    """What is written into it would be lost, or be somebody else's."""
+    client = noted()
+    assert asked(client, "a.png").status_code == 200
+    (tmp_path / "served.sqlite3").rename(tmp_path / "moved.sqlite3")
+
+    refused = asked(client, "b.png")
+    assert refused.status_code == 503
+    assert "history cannot be reached" in refused.json["detail"]
+    (tmp_path / "moved.sqlite3").rename(tmp_path / "served.sqlite3")
+    assert asked(client, "c.png").status_code == 200
+    assert [one.name for one in history.every(Wanted())] == ["a.png", "c.png"]
 
 
 def test_a_name_is_looked_for_as_names_are_noted(noted):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from granian.utils.proxies import _Forwarders
 
 from headstart.errors import InputError
 from headstart.serving.access import Access
 from headstart.serving.limits import Limits
-from headstart.serving.place import Place, settled
+from headstart.serving.place import Place, held, settled, trusted
 
 
 def place(**changes):
@@ -28,6 +29,24 @@ def test_names_are_as_requests_have_them():
 
     assert found.names == ("localhost", "xn--bcher-kva.example", "cells.example")
     assert Access(frozenset(found.names)).refusal({"host": "xn--bcher-kva.example:443"}) is None
+
+
+def test_of_two_that_want_a_port_one_gets_it():
+    first = settled(place())
+    with held(first):
+        with pytest.raises(InputError, match="in use"):
+            settled(Place(Path("model"), port=first.port))
+        with pytest.raises(InputError, match="in use"), held(first):
+            pass
+    settled(Place(Path("model"), port=first.port))
+
+
+@pytest.mark.parametrize("proxy", ["192.0.2.7", "192.0.2.0/24", "::1"])
+def test_a_proxy_is_known_by_the_address_that_connections_have(proxy):
+    """Where the server listens on `::`, an IPv4 address comes as IPv6."""
+    known = _Forwarders(trusted((proxy,)))
+    assert ("::ffff:192.0.2.7" in known) == ("192.0.2.7" in known) == (proxy != "::1")
+    assert "::ffff:192.0.3.7" not in known
 
 
 @pytest.mark.parametrize(

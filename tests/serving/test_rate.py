@@ -14,6 +14,12 @@ from headstart.serving.limits import Limits
 from headstart.serving.rate import Rate
 
 
+@pytest.fixture(autouse=True)
+def stopped(monkeypatch):
+    """No minute begins while somebody is counted."""
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_030.0)
+
+
 def test_one_more_than_allowed_is_refused_and_others_are_not():
     rate = Rate(3)
 

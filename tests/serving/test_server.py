@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from tests import models
 from tests.serving.running import asked, children, served, workers
+
+from headstart.serving.server import _Asked
 
 PICTURE = models.picture(3)
 
@@ -114,6 +117,46 @@ def test_when_its_terminal_ends_it_ends(model, tmp_path):
         assert process.wait(60) == 0
         assert asked(port, "GET", "/health")[0] == 0
     assert len(said.read_text().splitlines()) == 1  # that it is served
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.serving)])
+def test_two_signals_at_once_end_it(model, times):
+    """As when a terminal is closed, by its shell and by the system. An event's lock was then waited for."""
+    for _ in range(times):
+        with served(model) as (_, process):
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+
+
+def test_what_is_waited_for_is_found_however_a_signal_comes():
+    class Granian:
+        interrupt_signal = False
+
+    asked = _Asked(Granian())
+    asked.set()
+    asked.wait()
+    asked.clear()
+    later = threading.Timer(0.2, setattr, (asked.server, "interrupt_signal", True))
+    later.start()
+    asked.wait()  # granian had taken the flag back with a worker's
+    assert asked.server.interrupt_signal
+
+
+def test_nobody_gets_the_port_while_a_worker_is_gone(server, model):
+    """Neither by asking plainly nor as another headstart would; granian lets its workers share it."""
+    port, process = server
+    (worker,) = workers(process)
+    os.kill(worker, signal.SIGKILL)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+    until = time.monotonic() + 60
+    while time.monotonic() < until and asked(port, "GET", "/ready")[0] != 200:
+        time.sleep(0.1)
+    assert f"Received: '127.0.0.1:{port}'" in line(model, "--port", port)
+    assert asked(port, "GET", "/ready")[0] == 200
 
 
 def test_under_nohup_it_goes_on_when_its_terminal_ends(server):

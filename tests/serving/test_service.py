@@ -151,9 +151,12 @@ def test_a_large_picture_that_is_broken_is_decoded_once(predictor):
 def test_what_is_late_is_given_up_and_not_computed(predictor):
     gate = threading.Event()
     slow = Slow(predictor, gate)
-    service = Service(slow, room=9, deadline=0.3)
+    service = Service(slow, room=9, deadline=1)
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(service.predict, PICTURES[i : i + 1]) for i in range(2)]
+        asked = [pool.submit(service.predict, PICTURES[:1])]
+        while not slow.asked:
+            time.sleep(0.01)
+        asked.append(pool.submit(service.predict, PICTURES[1:2]))
         for one in asked:
             with pytest.raises(LateError, match="longer than the server waits"):
                 one.result()

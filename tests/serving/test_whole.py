@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import flask
 import pytest
@@ -121,14 +120,14 @@ def test_what_is_written_comes_first_and_a_second_beginning_counts():
 
 
 def test_only_so_many_are_answered_at_once():
-    under_way, most, lock = 0, 0, threading.Lock()
+    under_way, most, lock, three = 0, 0, threading.Lock(), threading.Barrier(3)
 
     def counted(_, start_response):
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.05)
+        three.wait(timeout=60)  # six come in two rounds
         with lock:
             under_way -= 1
         start_response("200 OK", [])

@@ -167,11 +167,11 @@ from pathlib import Path
 import numpy as np
 from headstart.training import features, interrupt, maps, store
 
-interrupt.AGAIN = 0.05
+interrupt.AGAIN = 0.5
 write = store.write_bytes
 
 def slowly(path, content):
-    end = time.monotonic() + 0.5
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         pass
     write(path, content)

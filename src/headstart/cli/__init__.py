@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding has not
             stream.reconfigure(errors="backslashreplace")
     code = _run([_home(a) for a in (sys.argv[1:] if arguments is None else arguments)])
+    if hasattr(signal, "SIGALRM"):  # Python's end takes the handler away, and would be cut short by it
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     if code in interrupt.EXIT.values():
         # Where the interrupt came through C code that runs Python (an import), the interpreter would end
         # itself by the signal although it was handled here.
@@ -124,7 +126,9 @@ def _explained(error: BaseException) -> int | None:
         return _say(str(error), error.exit_code)
     if isinstance(error, cyclopts.CycloptsError):
         return _say(_reworded(error), 2)
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)  # by rich
+    ):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing
         return 0
     if isinstance(error, OSError):

@@ -63,7 +63,7 @@ def serve(
     """
     try:
         from headstart.serving import server
-        from headstart.serving.place import Place
+        from headstart.serving.place import Place, held
     except ModuleNotFoundError as error:
         raise InputError(
             sentence(f"Serving needs {error.name}.", remedy="pip install 'headstart[serve]'")
@@ -77,8 +77,9 @@ def serve(
         keep_days=keep_days, feedback=feedback, keep_images=keep_images, log_json=log_json,
     )  # fmt: skip
     place = server.checked(place)
-    print(f"{printable(run)} is served at {place.url} (Ctrl-C ends it)", flush=True)
-    server.serve(place)
+    with held(place):
+        print(f"{printable(run)} is served at {place.url} (Ctrl-C ends it)", flush=True)
+        server.serve(place)
 
 
 def _token() -> str:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import flask
 import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 
 from headstart.errors import ImageError, InputError, sentence
 from headstart.evaluation.explain import Explanation
@@ -22,6 +23,7 @@ from headstart.report.heat import coloured
 from headstart.report.thumbnails import data_uri
 from headstart.serving import openapi
 from headstart.serving.application import App
+from headstart.serving.database import reason
 from headstart.serving.history import History
 from headstart.serving.schemas import NAME
 from headstart.serving.service import BusyError, Looked
@@ -71,6 +73,9 @@ def _keep(history: History, contents: list[bytes]) -> None:
         except LateError:
             log.warning("%d pictures were not kept: there was no turn in time", len(contents) - number)
             return
+        except SQLAlchemyError as error:  # the answers are noted, and given
+            log.warning("%d pictures were not kept: %s", len(contents) - number, reason(error))
+            return
 
 
 @blueprint.post("/v1/feedback")
@@ -108,7 +113,10 @@ def correct(name: object, label: object, content: bytes) -> None:
             409, "The correction is noted, but this is not the picture of that answer, so it isn't kept."
         )
     if content:
-        history.keep(content)
+        try:
+            history.keep(content, app().settings.limits.deadline)
+        except (LateError, SQLAlchemyError):
+            flask.abort(503, "The correction is noted, but its picture could not be kept. Send both again.")
 
 
 @blueprint.post("/v1/explain")

@@ -12,6 +12,7 @@ from typing import Any
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError as SQLError
 
 from headstart.errors import InputError, printable, sentence
 
@@ -79,7 +80,30 @@ def engine(url: URL) -> Engine:
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _several_at_once)
         event.listen(made, "begin", _begun)
+        if url.database:
+            place = Path(url.database)
+            event.listen(made, "connect", lambda _, record: record.info.update(file=_identity(place)))
+            event.listen(made, "checkout", lambda _, record, __: _require_file(place, record.info["file"]))
     return made
+
+
+def _identity(place: Path) -> tuple[int, int]:
+    status = place.stat()
+    return status.st_dev, status.st_ino
+
+
+def _require_file(place: Path, opened: tuple[int, int]) -> None:
+    """A connection goes on into a file that was moved or deleted, and what it writes there is lost.
+
+    Raises:
+        OperationalError: that is so.
+    """
+    try:
+        there = _identity(place) == opened
+    except OSError:
+        there = False
+    if not there:
+        raise SQLError("the file of the history was moved or deleted", None, FileNotFoundError(place))
 
 
 def _patience(url: URL) -> dict[str, Any]:
@@ -112,7 +136,7 @@ def _write_ahead(connection: Any, until: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except OperationalError as error:
-            if error.sqlite_errorcode != SQLITE_BUSY or time.monotonic() > until:
+            if error.sqlite_errorcode & 0xFF != SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
         else:

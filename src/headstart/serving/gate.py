@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 
@@ -96,8 +97,7 @@ class Gate:
         headers = _by_name(scope["headers"])
         if not always and (refused := self._unwelcome(client(scope), headers)):
             return refused
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > most:
+        if _number(headers.get("content-length", "0")) > most:
             return _too_large(most)
         if not scope["query_string"].isascii():
             return Problem(HTTPStatus.BAD_REQUEST, "The address is not percent-encoded.")
@@ -184,7 +184,17 @@ def _by_name(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _length(scope: Message) -> int | None:
     """Bytes that a request says it has, none where it says nothing; None for chunks (RFC 9112, 6.3)."""
     headers = dict(scope["headers"])
-    return None if b"transfer-encoding" in headers else int(headers.get(b"content-length", 0))
+    if b"transfer-encoding" in headers:
+        return None
+    return int(_number(headers.get(b"content-length", b"0").decode("latin-1")))
+
+
+def _number(length: str) -> float:
+    """What a header says; infinity for what is none, or longer than a number can be."""
+    digits = length.lstrip("0")
+    if not length.isdecimal() or len(digits) > 15:
+        return math.inf
+    return int(digits or "0")
 
 
 def _headers(scope: Message) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
 import flask
@@ -19,13 +19,17 @@ from headstart.serving.api import app
 from headstart.serving.history import PAGE, History, Wanted
 from headstart.serving.page import about
 from headstart.serving.service import BusyError
+from headstart.serving.turns import LateError, Places, turn
 
 blueprint = flask.Blueprint("past", __name__, url_prefix="/history")
 
 SPOOLED = 5_000_000  # bytes of a table that are held in memory
 LONGEST = 1000  # characters of what is looked for
-WAITING = 2.0  # seconds for the table before
+WAITING = 2.0  # seconds for those before
 _TABLE = threading.Lock()
+_LOOKS = threading.BoundedSemaphore(
+    2
+)  # all of a million answers are read for a name: the rest is for answers
 SHA256 = "[0-9a-f]{64}"
 COLUMNS = (
     "at",
@@ -55,10 +59,12 @@ def _invited() -> None:
 def look() -> str:
     """A page of answers, the newest first."""
     wanted, number = _wanted(), max(1, flask.request.args.get("page", 1, int))
-    count = _history().count(wanted)
-    last = max(1, math.ceil(count / PAGE))
+    with _alone(_LOOKS, "Others are looking through the history; try again in a moment."):
+        count = _history().count(wanted)
+        last = max(1, math.ceil(count / PAGE))
+        rows = _history().page(wanted, min(number, last))
     return flask.render_template(
-        "history.html.j2", rows=_history().page(wanted, min(number, last)), wanted=wanted, count=count,
+        "history.html.j2", rows=rows, wanted=wanted, count=count,
         number=min(number, last), last=last, asked=_asked(), **about(),
     )  # fmt: skip
 
@@ -69,10 +75,8 @@ def table() -> flask.Response:
 
     One at a time: each takes long, and meanwhile a connection to the database and the bytes of an answer.
     """
-    if not _TABLE.acquire(timeout=WAITING):
-        raise BusyError("Another table is being written; try again in a moment.")
     with ExitStack() as held:
-        held.callback(_TABLE.release)
+        held.enter_context(_alone(_TABLE, "Another table is being written; try again in a moment."))
         file = held.enter_context(tempfile.SpooledTemporaryFile(SPOOLED, "w+b"))
         length = _write(file, app().settings.limits.held)
         file.seek(0)
@@ -83,6 +87,15 @@ def table() -> flask.Response:
         response.direct_passthrough = False  # else Flask would close the file, and nothing beside it
         response.call_on_close(held.pop_all().close)
     return response
+
+
+@contextmanager
+def _alone(places: Places, said: str) -> Iterator[None]:
+    try:
+        with turn(places, WAITING):
+            yield
+    except LateError:
+        raise BusyError(said) from None
 
 
 @blueprint.get("/pictures/<sha256>.png")

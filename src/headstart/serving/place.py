@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -143,20 +147,65 @@ def _require_address(proxy: str) -> None:
         raise InputError(sentence("This is no --proxy.", allowed=allowed, received=proxy)) from None
 
 
+def trusted(proxies: tuple[str, ...]) -> list[str]:
+    """Proxies as connections have them: where the server listens on IPv6, IPv4 ones are called otherwise.
+
+    >>> trusted(("10.0.0.0/8", "::1"))
+    ['10.0.0.0/8', '::ffff:10.0.0.0/104', '::1']
+    """
+    found = []
+    for proxy in proxies:
+        found.append(proxy)
+        network = ip_network(proxy)
+        if network.version == 4:
+            found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return found
+
+
+@contextmanager
+def held(place: Place) -> Iterator[None]:
+    """Keeps the port of a `settled` place for this server, also while a worker comes back.
+
+    Granian's workers share a port with whoever asks for that: a second server would get half of the
+    requests, and another program could take the port before a worker is back.
+
+    Raises:
+        InputError: the port was taken meanwhile.
+    """
+    with _bound(place) as socket_:
+        if sys.platform == "linux":  # elsewhere granian's main process holds it
+            socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        else:
+            socket_.close()
+        yield
+
+
 def _address(place: Place) -> dict[str, Any]:
     """The host as a number, and the port, or one that is free where it is 0."""
+    with _bound(place) as tried:
+        host, port = tried.getsockname()[:2]
+        return {"host": host, "port": port}
+
+
+def _bound(place: Place) -> socket.socket:
+    """A socket with that address, on which nobody listens."""
     try:
         family, *_, known = socket.getaddrinfo(place.called, None, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family) as tried:
+        with ExitStack() as unless_bound:
+            tried = unless_bound.enter_context(socket.socket(family))
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((known[0], place.port, *known[2:]))
-            host, port = tried.getsockname()[:2]
-            return {"host": host, "port": port}
+            unless_bound.pop_all()
+            return tried
     except (OSError, OverflowError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        taken = getattr(error, "errno", None) == errno.EADDRINUSE
         raise InputError(
             sentence(
-                f"The server cannot listen there: {getattr(error, 'strerror', None) or error}.",
+                f"The server cannot listen there: {reason}.",
                 received=f"{place.called}:{place.port}",
-                remedy="Choose another --host or --port, or end the program that has this one.",
+                remedy="Choose another --host or --port"
+                + (", or end the program that has this one." if taken else "."),
             )
         ) from None

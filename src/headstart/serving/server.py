@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,9 +24,10 @@ from headstart.inference.predictor import Predictor
 from headstart.rundir import RunDir
 from headstart.serving.access import Access
 from headstart.serving.history import History
-from headstart.serving.place import Place, settled
+from headstart.serving.place import Place, settled, trusted
 from headstart.serving.service import Service, require_golden
 
+LOOK = 0.1  # seconds between two looks at whether a signal has come
 SWITCH = 0.0005  # seconds; by Python's 5 ms the engine's thread waits for its turn, and the cores with it
 
 
@@ -68,6 +70,7 @@ def serve(place: Place) -> None:
         workers_kill_timeout=int(limits.reading + limits.deadline) + 5,
     )  # fmt: skip
     server.respawned_wrks = _Forgetful()
+    server.main_loop_interrupt = _Asked(server)  # type: ignore[assignment]
     with _hanging_up(server):
         lost: SimpleQueue[str] = multiprocessing.SimpleQueue()
     server.serve(target_loader=partial(application, place, lost), wrap_loader=False)
@@ -88,6 +91,30 @@ def _hanging_up(server: Any) -> Iterator[None]:
     yield
     if hang_up and before is not signal.SIG_IGN:
         signal.signal(hang_up, server.signal_handler_interrupt)
+
+
+class _Asked:
+    """What granian's main process waits for; as `threading.Event`, but looked at instead of waited for.
+
+    A handler of signals sets it. An event's own lock is then taken where two signals come together, as when a
+    terminal closes, and one that another thread was given wakes nobody: the server would never end.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.server, self.asked = server, False
+
+    def set(self) -> None:
+        """As an event's."""
+        self.asked = True
+
+    def clear(self) -> None:
+        """As an event's."""
+        self.asked = False
+
+    def wait(self) -> None:
+        """Until it is set; or a signal came, which granian may have cleared with something else."""
+        while not (self.asked or self.server.interrupt_signal):
+            time.sleep(LOOK)
 
 
 class _Forgetful(dict[int, float]):
@@ -129,7 +156,7 @@ def application(place: Place, lost: SimpleQueue[str]) -> Any:
     if place.log_json:
         to_stderr()
         gate = Logged(gate)
-    return wrap_asgi_with_proxy_headers(gate, list(place.proxies)) if place.proxies else gate
+    return wrap_asgi_with_proxy_headers(gate, trusted(place.proxies)) if place.proxies else gate
 
 
 def _end(service: Service, history: History | None) -> None:
