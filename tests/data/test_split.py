@@ -109,6 +109,58 @@ def test_a_class_that_is_a_minority_in_all_its_groups_is_in_every_part():
         assert abs(counts.loc["healthy", "test"] - 44) <= 10
 
 
+@pytest.mark.parametrize(
+    ("classes", "groups", "each"), [(3, 3, 1), (3, 9, 4), (3, 10, 1), (6, 20, 1), (6, 27, 1)]
+)
+def test_groups_that_hold_every_class_are_spread_like_images(classes, groups, each):
+    """As leaves of plants that are photographed sound and ill: no group belongs to one class."""
+    rows = [
+        (f"{g}-{c}-{i}", f"c{c}", f"{g}-{c}-{i}", f"leaf {g}")
+        for g in range(groups) for c in range(classes) for i in range(each)
+    ]  # fmt: skip
+    for seed in range(5):
+        images = split.assign(made(*rows), 0.15, 0.15, seed)
+        counts = images.counts() / (each * groups)
+        assert images.table.groupby("group")["split"].nunique().max() == 1
+        assert (counts["test"] - max(0.15, 1 / groups)).abs().max() < 1 / groups
+        assert (counts["val"] - max(0.15, 1 / groups)).abs().max() < 1 / groups
+
+
+def test_groups_of_some_classes_each_are_spread_like_images():
+    """60 patients with two of five findings each, and single images beside them."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{p}-{i}", f"c{c}", f"{p}-{i}", f"patient {p}")
+        for p in range(60) for i, c in enumerate(rng.choice(5, 2, replace=False).repeat(3))
+    ]  # fmt: skip
+    rows += [(f"s{i}", f"c{i % 5}", f"s{i}") for i in range(50)]
+    for seed in range(5):
+        counts = split.assign(made(*rows), 0.15, 0.15, seed).counts()
+        share = counts.div(counts.sum(axis=1), axis=0)
+        assert (
+            share[["val", "test"]] - 0.15
+        ).abs().to_numpy().max() < 0.07  # a group is 4 to 5 %, and others are in the way
+
+
+def test_what_a_class_lacks_is_counted_by_itself():
+    """Not with the other classes of its groups."""
+    rows = [(f"{g}-{c}", f"c{c}", f"{g}-{c}", f"g{g}") for g in range(9) for c in range(2)]
+    rows += [(f"x{i}", "rare", f"x{i}", f"g{i % 2}") for i in range(6)]
+    with pytest.raises(
+        InputError, match=r"class 'rare'.*Received: '6, of which 2 can be placed independently'"
+    ) as said:
+        split.assign(made(*rows), 0.15, 0.15, seed=0)
+    assert "Add images to it that belong to no others" in str(said.value)
+
+
+def test_folds_of_groups_that_hold_every_class():
+    rows = [(f"{g}-{c}", f"c{c}", f"{g}-{c}", f"g{g}") for g in range(20) for c in range(3)]
+    images = made(*rows)
+    table = images.table.assign(fold=split.folds(images, 5, 0))
+    assert (table.groupby(["label", "fold"]).size() == 4).all()
+    assert table.groupby("group")["fold"].nunique().max() == 1
+
+
 def test_a_group_with_two_labels_stays_together():
     mixed = [("m1", "a", "m1", "g"), ("m2", "a", "m2", "g"), ("m3", "b", "m3", "g")]
     others = [(f"{label}{i}", label, f"{label}{i}") for label in "ab" for i in range(4)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from headstart.data import ledger
 from headstart.data.clusters import NONE, clusters, members
 from headstart.data.ledger import Row
 from headstart.data.manifest import SPLITS, Manifest
+from headstart.data.stratify import stratified
 from headstart.errors import InputError, printable, sentence
 
 PUBLISHED = ("cifar10", "cifar100")
@@ -26,13 +29,15 @@ class Cluster:
 
     Attributes:
         key: the least SHA-256 of its images: the same on every machine, whatever the files are called.
-        label: its most frequent label.
+        label: its rarest.
+        labels: its images of each label.
         split: the one it was given; ``train`` where its images were given several, "" where none.
         rows: positions in the manifest's table.
     """
 
     key: str
     label: str
+    labels: Mapping[str, int]
     split: str
     rows: tuple[int, ...]
 
@@ -43,7 +48,8 @@ def assign(manifest: Manifest, val: float, test: float, seed: int, guesses: np.n
     Splits that are given are kept, except that a cluster spread over several goes to train as a whole
     (`moved` words it). A part that isn't given is cut, class by class, from train and from the images
     without a split: `test` and `val` are shares of these, met to ± one cluster; every class gets at least
-    one cluster in each part. What is left over is train.
+    one cluster in each part. What is left over is train. Where a cluster is of several classes, all of them
+    are cut together, see `stratify`.
 
     Args:
         manifest: with its ``sha256``, ``group`` and ``split`` as far as they are known.
@@ -59,8 +65,9 @@ def assign(manifest: Manifest, val: float, test: float, seed: int, guesses: np.n
     given = {cluster.split for mine in by_class.values() for cluster in mine}
     wanted = {part: share for part, share in (("test", test), ("val", val)) if part not in given}
     splits = np.empty(len(manifest), dtype=object)
-    for mine in by_class.values():
-        for cluster, split in zip(mine, _placed(mine, wanted, seed), strict=True):
+    for mine in _alike(by_class):
+        placed = _placed if _one_class(mine) else _stratified
+        for cluster, split in zip(mine, placed(mine, wanted, seed), strict=True):
             splits[list(cluster.rows)] = split
     assigned = replace(manifest, table=manifest.table.assign(split=pd.Series(splits, dtype="str")))
     refuse_gaps(assigned)
@@ -70,17 +77,23 @@ def assign(manifest: Manifest, val: float, test: float, seed: int, guesses: np.n
 def folds(manifest: Manifest, k: int, seed: int, guesses: np.ndarray = NONE) -> np.ndarray:
     """(N,) numbers from 0 to k - 1: folds of whole clusters, each class spread over them evenly.
 
-    Each class's clusters go, in an order seeded by content, to the fold that has the fewest of its images.
+    Each class's clusters go, in an order seeded by content, to the fold that has the fewest of its images;
+    where one is of several classes, all together by `stratify`.
 
     Raises:
         InputError: a class has fewer clusters than there are folds.
     """
     numbers = np.empty(len(manifest), np.int64)
-    for label, mine in _by_class(manifest, guesses).items():
-        if len(mine) < k:
-            raise InputError(_too_few(mine, len(mine), f"{k} folds", k))
+    for mine in _alike(_by_class(manifest, guesses)):
+        _require(mine, mine, f"{k} folds", k)
+        if not _one_class(mine):
+            ordered = _ordered(mine, seed)
+            parts = stratified([one.labels for one in ordered], {f"{fold}": 1 / k for fold in range(k)})
+            for cluster, part in zip(ordered, parts, strict=True):
+                numbers[list(cluster.rows)] = int(part)
+            continue
         held = np.zeros(k, np.int64)
-        for cluster in _ordered(mine, f"{seed} {label}"):
+        for cluster in _ordered(mine, f"{seed} {mine[0].label}"):
             fold = int(held.argmin())
             held[fold] += len(cluster.rows)
             numbers[list(cluster.rows)] = fold
@@ -134,6 +147,16 @@ def _by_class(manifest: Manifest, guesses: np.ndarray) -> dict[str, list[Cluster
     return found
 
 
+def _alike(by_class: dict[str, list[Cluster]]) -> list[list[Cluster]]:
+    """What can be placed by itself: the clusters of each class, or all where one is of several classes."""
+    apart = list(by_class.values())
+    return apart if all(map(_one_class, apart)) else [list(chain.from_iterable(apart))]
+
+
+def _one_class(clusters: list[Cluster]) -> bool:
+    return all(len(cluster.labels) == 1 for cluster in clusters)
+
+
 def _links(table: pd.DataFrame, guesses: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     """What may join images. A published test part stays what it is, whatever its images resemble."""
     fixed = (table["source"].isin(PUBLISHED) & (table["split"] == "test")).to_numpy()
@@ -146,15 +169,19 @@ def _links(table: pd.DataFrame, guesses: np.ndarray) -> tuple[pd.DataFrame, np.n
 def _cluster(
     rows: list[int], keys: np.ndarray, labels: np.ndarray, splits: np.ndarray, totals: Counter[str]
 ) -> Cluster:
-    """One that goes by its rarest label, which is the hardest to have in every part.
-
-    Of equally rare ones the first that is met counts: that of the least key.
-    """
+    """What is known of some rows. Of equally rare labels that of the least key counts."""
     ordered = sorted(rows, key=lambda row: str(keys[row]))
     label = min((str(labels[row]) for row in ordered), key=totals.__getitem__)
     given = {str(splits[row]) for row in ordered} - {""}
     split = "" if not given else given.pop() if len(given) == 1 else "train"
-    return Cluster(str(keys[ordered[0]]), label, split, tuple(rows))
+    counts = Counter(str(labels[row]) for row in rows)
+    return Cluster(str(keys[ordered[0]]), label, _counts(tuple(counts.items())), split, tuple(rows))
+
+
+@lru_cache(maxsize=4096)
+def _counts(pairs: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    """Of a million clusters most are alike, and hold one together."""
+    return dict(pairs)
 
 
 # --- where it goes -------------------------------------------------------------------------------------
@@ -166,11 +193,7 @@ def _ordered(clusters: list[Cluster], seed: object) -> list[Cluster]:
 
 def _placed(clusters: list[Cluster], wanted: dict[str, float], seed: int) -> list[str]:
     """The split of each of one class's clusters."""
-    free = [cluster for cluster in clusters if not cluster.split or (wanted and cluster.split == "train")]
-    if wanted and len(free) <= len(wanted):
-        parts = ", ".join(part for part in SPLITS if part == "train" or part in wanted)
-        raise InputError(_too_few(clusters, len(free), parts, 1 + len(wanted)))
-    free = _ordered(free, seed)
+    free = _free(clusters, wanted, seed)
     chosen = dict.fromkeys((cluster.key for cluster in free), "train")
     images = sum(len(cluster.rows) for cluster in free)
     for still_empty, (part, share) in zip(range(len(wanted), 0, -1), wanted.items(), strict=True):
@@ -178,6 +201,24 @@ def _placed(clusters: list[Cluster], wanted: dict[str, float], seed: int) -> lis
         for cluster in _cut(rest, share * images, len(rest) - still_empty):
             chosen[cluster.key] = part
     return [chosen.get(cluster.key, cluster.split) for cluster in clusters]
+
+
+def _stratified(clusters: list[Cluster], wanted: dict[str, float], seed: int) -> list[str]:
+    """The split of each of all clusters, of which some are of several classes."""
+    free = _free(clusters, wanted, seed)
+    shares = {"train": 1 - sum(wanted.values()), **wanted}
+    parts = stratified([cluster.labels for cluster in free], shares)
+    chosen = dict(zip((cluster.key for cluster in free), parts, strict=True))
+    return [chosen.get(cluster.key, cluster.split) for cluster in clusters]
+
+
+def _free(clusters: list[Cluster], wanted: dict[str, float], seed: int) -> list[Cluster]:
+    """Those whose split is not given, in their order; enough of each class for the parts that are wanted."""
+    free = [cluster for cluster in clusters if not cluster.split or (wanted and cluster.split == "train")]
+    if wanted:
+        parts = ", ".join(part for part in SPLITS if part == "train" or part in wanted)
+        _require(clusters, free, parts, 1 + len(wanted))
+    return _ordered(free, seed)
 
 
 def _cut(clusters: Iterable[Cluster], target: float, most: int) -> list[Cluster]:
@@ -191,12 +232,22 @@ def _cut(clusters: Iterable[Cluster], target: float, most: int) -> list[Cluster]
     return taken or [min(clusters, key=lambda cluster: len(cluster.rows))]
 
 
-def _too_few(clusters: list[Cluster], free: int, parts: str, needed: int) -> str:
-    images = sum(len(cluster.rows) for cluster in clusters)
-    apart = "" if images == free else f", of which {free} can be placed independently"
-    return sentence(
-        f"The class '{printable(clusters[0].label)}' has too few usable images for {parts}.",
-        allowed=f"{needed} or more",
-        received=f"{images}{apart}",
-        remedy="Add images to it, or remove the class.",
-    )
+def _require(clusters: list[Cluster], free: list[Cluster], parts: str, needed: int) -> None:
+    """Raises InputError where fewer of the free clusters hold a class than there are parts."""
+    images: Counter[str] = Counter()
+    for cluster in clusters:
+        images.update(cluster.labels)
+    placeable = Counter(label for cluster in free for label in cluster.labels)
+    for label in images:
+        if placeable[label] < needed:
+            among = images[label] != placeable[label]
+            apart = f", of which {placeable[label]} can be placed independently" if among else ""
+            kind = " that belong to no others" if among else ""
+            raise InputError(
+                sentence(
+                    f"The class '{printable(label)}' has too few usable images for {parts}.",
+                    allowed=f"{needed} or more",
+                    received=f"{images[label]}{apart}",
+                    remedy=f"Add images to it{kind}, or remove the class.",
+                )
+            )
