@@ -195,7 +195,8 @@ def _evaluate(
         if not own:
             _evaluate(run)  # its own numbers follow, too
         predictor = load(run, engine)
-    split = _split(data) + ("" if own else f"-{engine}")
+    place = place_of_evaluation(run, data, engine)
+    split = place.name
     if data is None:
         images = manifests.load(run.manifest).where("test")
     else:
@@ -205,6 +206,13 @@ def _evaluate(
     if split == "test":
         render(run)
     return evaluation
+
+
+def place_of_evaluation(run: RunDir | str | Path, data: str | Path | None = None, engine: str = "") -> Path:
+    """The folder that `evaluate` writes: of the run's own test split, of other images, by another engine."""
+    run = run if isinstance(run, RunDir) else RunDir(Path(run))
+    own = engine in ("", spec(run).engine)
+    return run.evaluation(_split(data) + ("" if own else f"-{engine}"))
 
 
 def _replacing(options: dict[str, Any]) -> dict[str, Any]:
@@ -228,12 +236,36 @@ def compare(runs: Sequence[RunDir | str | Path], split: str = "test", seed: int 
     from headstart.evaluation import comparison, predictions
 
     places = [run if isinstance(run, RunDir) else RunDir(Path(run)) for run in runs]
+    for run in places:
+        _require_evaluation(run, split)
     first, *others = [predictions.load(run.evaluation(split) / "predictions.parquet") for run in places]
     known = [_contents(run, split) for run in places]
     for contents in known[1:]:
         shared = {path: contents[path] for path in contents.keys() & set(first.paths)}
         comparison.require_same_contents(known[0], shared)
     return comparison.compare(first, others, seed)
+
+
+def _require_evaluation(run: RunDir, split: str) -> None:
+    there = sorted(place.parent.name for place in run.evaluation(split).parent.glob("*/predictions.parquet"))
+    if not there:
+        raise InputError(
+            sentence(
+                "There is no evaluated run here.",
+                allowed="run directories",
+                received=str(run.root),
+                remedy="Check the path, or train one.",
+            )
+        )
+    if split not in there:
+        raise InputError(
+            sentence(
+                f"{printable(run.root)} has no evaluation of that name.",
+                allowed=", ".join(there),
+                received=split,
+                remedy="Choose one by --split, or make it by `headstart evaluate RUN DATA`.",
+            )
+        )
 
 
 def _contents(run: RunDir, split: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -116,12 +117,23 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     more = f" and {len(images) - 5} more" if len(images) > 5 else ""
     named = f" Images: {', '.join(map(printable, images[:5]))}{more}." if images else ""
     what = "other options or data" if changed else "other versions"
+    remedy = "Choose another folder with --out, delete this one, or take it over with --force."
+    if finished and _only_the_rule(before, deciding):
+        remedy = (
+            f"`headstart evaluate {shlex.quote(printable(run.root))}` with it changes that without training."
+        )
     raise InputError(
         sentence(
             f"{printable(run.root)} holds a run with {what}: {'; '.join(changed + newer)}.{named}",
-            remedy="Choose another folder with --out, delete this one, or take it over with --force.",
+            remedy=remedy,
         )
     )
+
+
+def _only_the_rule(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether nothing but how the model decides is another."""
+    same = {"evaluation": before["config"].get("evaluation")}
+    return not _differences(before, now | {"config": now["config"] | same})
 
 
 def _under(facts: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_intervals_hold_the_truth_in_95_of_100_cases(classes, spread, n, monkeyp
 @pytest.mark.parametrize(
     ("shares", "spread", "n", "trials"),
     [
-        ((97, 3), 2.0, 200, 300),
+        ((97, 3), 2.0, 200, 600),
         pytest.param((95, 5), 2.0, 100, 1500, marks=pytest.mark.faults),
         pytest.param((40, 30, 20, 8, 2), 2.5, 300, 1500, marks=pytest.mark.faults),
         pytest.param((1,) * 20, 3.0, 200, 1000, marks=pytest.mark.faults),

@@ -180,8 +180,10 @@ def _reworded(error: cyclopts.CycloptsError) -> str:
     line = " ".join(printable(str(error).replace("\n", " ")).split()).replace("?.", "?")
     chain = error.command_chain or ()
     remedy = f"See `{' '.join(['headstart', *chain])} --help`."
-    if choice := re.fullmatch(r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?', line):
-        received, option, allowed = choice.groups()
+    pattern = r'Invalid value "(.*)" for (--\S+)\. Choose from: (.*?)\.?(?: Did you mean "(.*)"\?)?'
+    if choice := re.fullmatch(pattern, line):
+        received, option, allowed, near = choice.groups()
+        remedy = f"Did you mean {near}? {remedy}" if near else remedy
         return sentence(
             f"{option} has no such choice.",
             allowed=allowed.replace('"', ""),

@@ -36,6 +36,7 @@ def evaluate(
     options: dict[str, object] = {"max_error": max_error} if max_error is not None else {}
     if cost:
         options["cost"] = cost
+    other = "" if engine == "auto" else engine
     with shown():
-        evaluation = pipeline.evaluate(run, data, "" if engine == "auto" else engine, **options)
-    print_metrics(evaluation)
+        evaluation = pipeline.evaluate(run, data, other, **options)
+    print_metrics(evaluation, pipeline.place_of_evaluation(run, data, other))

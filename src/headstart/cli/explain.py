@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.config import AnyEngine, Whole
+from headstart.errors import InputError, sentence
 
 
 def explain(
@@ -35,6 +36,9 @@ def explain(
     from headstart.progress import shown, track
     from headstart.report import overlay
 
+    if out.exists() and not out.is_dir():
+        line = "--out is a file, and the pictures need a folder."
+        raise InputError(sentence(line, received=str(out), remedy="Choose another name."))
     files = list(Listing.of(paths))
     places = overlay.places(files, out)
     found = pipeline.explain(run, files, of, neighbours, "" if engine == "auto" else engine)

@@ -32,9 +32,10 @@ def export(
             quantized anew.
     """
     from headstart import pipeline
+    from headstart.cli.tables import quoted
     from headstart.progress import shown
 
     with shown():
         written = pipeline.export(run, to, out, int8, max_drop)
     print(f"{printable(written)}")
-    print(f"Run it without headstart: python {printable(written.parent / 'example.py')} PICTURE")
+    print(f"Run it without headstart: python {quoted(written.parent / 'example.py')} PICTURE")

@@ -42,7 +42,8 @@ class Listing:
             if not images:
                 raise InputError(sentence("There is no image in this folder.", received=str(path)))
             if others:
-                print(f"{printable(path)}: {others} files are no images.", file=sys.stderr)
+                said = "1 file is no image" if others == 1 else f"{others} files are no images"
+                print(f"{printable(path)}: {said}, by name or content, and passed over.", file=sys.stderr)
             count += images
         if not count:
             raise InputError(

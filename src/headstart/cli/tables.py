@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
@@ -25,6 +26,12 @@ SHOWN = {
     "macro_f1": "F1 (macro)",
     "roc_auc": "ROC AUC",
 }
+DECIDED = {"coverage": "accepted answers", "accepted_accuracy": "accuracy of those"}
+
+
+def quoted(place: Path) -> str:
+    """A path as a command takes it."""
+    return shlex.quote(printable(place))
 
 
 def print_result(run: RunDir) -> None:
@@ -35,13 +42,14 @@ def print_result(run: RunDir) -> None:
     print()
     print(f"  report   {printable(run.report)}")
     print(f"  model    {printable(run.model)}")
-    print(f"  try      headstart predict {printable(run.root)} IMAGE")
+    print(f"  try      headstart predict {quoted(run.root)} IMAGE")
     print(f"  trained in {seconds:.0f} s")
 
 
-def print_metrics(evaluation: Evaluation) -> None:
-    """The headline of an evaluation."""
-    _print_metrics({name: vars(metric) for name, metric in evaluation.headline.items()})
+def print_metrics(evaluation: Evaluation, place: Path) -> None:
+    """The headline of an evaluation, and where all of it is."""
+    _print_metrics({name: vars(metric) for name, metric in evaluation.headline.items()}, SHOWN | DECIDED)
+    print(f"\n  written to  {printable(place)}")
 
 
 def print_examples(answers: list[Prediction], truths: list[str]) -> None:
@@ -54,9 +62,9 @@ def print_examples(answers: list[Prediction], truths: list[str]) -> None:
     print()
 
 
-def _print_metrics(metrics: dict[str, dict[str, Any]]) -> None:
+def _print_metrics(metrics: dict[str, dict[str, Any]], shown: Mapping[str, str] = SHOWN) -> None:
     print(f"{metrics['accuracy']['n']:,} images the model has not seen      95 % interval")
-    for name, title in SHOWN.items():
+    for name, title in shown.items():
         if metric := metrics.get(name):
             low, high = metric["low"], metric["high"]
             interval = "too few to say" if low is None else f"{100 * low:5.1f} to {100 * high:5.1f} %"

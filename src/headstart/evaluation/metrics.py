@@ -165,7 +165,7 @@ def _resampled(said: Predictions, matrix: np.ndarray, ranked: Ranking, seed: int
         one = bounded(float(value), stretch * _about_mean(spread[name]), n, fewest, least)
         found[name] = _reaching(one, by_class.get(name, np.zeros(2)), spread[name].mean() - value, least)
     moved = moves(terms, np.concatenate(deviation), groups)
-    if groups is None:
+    if groups is None and len(matrix) > 2:  # the draws know it of one area, and lose it in a mean of areas
         for column in (2, 3):
             moved[column] *= classwise.stretch(terms[:, column], said.y_true)
     found["log_loss"], found["brier"] = mean(losses.mean(), moved[0], n), mean(scores.mean(), moved[1], n)

@@ -58,15 +58,19 @@ def decide(p):
 
 if __name__ == "__main__" and not sys.argv[1:]:
     sys.exit(__doc__)
+failed = 0
 for path in sys.argv[1:]:
     try:
         picture = np.asarray(fit(path))
     except OSError as error:
         print(f"  error  {{path}}: {{error}}")
+        failed = 2
         continue
     p = probabilities(picture[None])[0]
     answer, sure = decide(p)
     print(f"{{p[answer]:7.1%}}  {{labels[answer]}}  {{path}}" + ("" if sure else "  not sure enough"))
+if __name__ == "__main__":
+    sys.exit(failed)
 '''
 
 FITS = {

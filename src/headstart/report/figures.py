@@ -182,9 +182,12 @@ def training(history: pd.DataFrame, measure: str, chosen: float | None = None) -
     order = np.argsort(x, kind="stable")
     with styled():
         figure, ax = new_axes(3.2, 2.3)
+        judged = f"val_{measure}"
+        if path and measure == "loss" and "val_calibrated_loss" in history:
+            judged = "val_calibrated_loss"  # by which it was chosen
         for column, label, marker, dashes, colour in (
             (measure, "training", "s", (3, 1.5), ORANGE),
-            (f"val_{measure}", "validation", "o", (), BLUE),
+            (judged, "validation", "o", (), BLUE),
         ):
             y = history[column].to_numpy(dtype=np.float64)[order]
             ax.plot(

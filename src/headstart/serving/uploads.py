@@ -44,7 +44,14 @@ def uploads(request: flask.Request, most: int) -> list[Upload]:
         content = request.get_data()
         found = [("", content)] if content else []
     else:
-        raise UnsupportedMediaType(f"Content-Type may be that of {FORMS}.")
+        raise UnsupportedMediaType(
+            sentence(
+                "This Content-Type is that of no picture.",
+                allowed=f"that of {FORMS}",
+                received=kind or "none",
+                remedy="For bytes say image/jpeg, say, or application/octet-stream.",
+            )
+        )
     if not found:
         raise InputError(sentence("There is no image in this request.", allowed=FORMS))
     if len(found) > most:
