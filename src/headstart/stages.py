@@ -239,6 +239,8 @@ def redecide(run: RunDir, asked: EvalConfig) -> None:
         if (split := place.parent.name) != "val":
             evaluate.write(run, split, replace(load_predictions(place), rule=said.rule), asked.top_k)
     evaluate.write(run, "val", said, asked.top_k)  # at the end, see `is_decided`
+    if run.exports.is_dir() and (old := sorted(place.name for place in run.exports.iterdir())):
+        note(f"Exports    decide as before: {', '.join(map(printable, old))}; export again")
 
 
 def is_decided(run: RunDir, predictor: Predictor) -> bool:

@@ -211,6 +211,44 @@ def test_images_of_known_groups_are_named(tmp_path):
     assert set(ledger["action"]) == {"kept"}
 
 
+def test_what_is_not_there_to_compare_is_named(trained, tmp_path):
+    done = headstart("compare", trained, tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "There is no evaluated run here." in done.stderr
+    done = headstart("compare", trained, trained, "--split", "fild")
+    assert "has no evaluation of that name. Allowed: test, val. Received: 'fild'." in done.stderr
+
+
+def test_a_finished_run_is_told_how_its_rule_is_changed(pets, trained):
+    options = ("--backbone", "vgg-tiny", "--image-size", 64, "--engine", "ncnn", "--out", trained)
+    done = headstart("train", pets, *options, "--max-error", 0.1)
+    assert done.returncode == 2
+    assert f"--max-error was 0.0, is 0.1. `headstart evaluate {trained}` with it changes that" in done.stderr
+    done = headstart("train", pets, *options, "--max-error", 0.1, "--seed", 3)
+    assert "Choose another folder with --out" in done.stderr
+
+
+def test_what_is_to_be_copied_is_quoted(run, tmp_path):
+    place = shutil.copytree(run.root, tmp_path / "my run")
+    printed = headstart("export", place, "--to", "keras").stdout
+    assert f"python '{place}/export/keras/example.py' PICTURE" in printed
+
+
+def test_pictures_do_not_go_into_a_file(trained, pets, tmp_path):
+    (tmp_path / "file").touch()
+    done = headstart("explain", trained, next(pets.rglob("*.png")), "--out", tmp_path / "file")
+    assert done.returncode == 2
+    assert "--out is a file, and the pictures need a folder." in done.stderr
+
+
+def test_exports_that_decide_as_before_are_named(run):
+    (run.exports / "onnx").mkdir(parents=True)
+    done = headstart("evaluate", run.root, "--cost", "cat:dog=3")
+    assert "Exports    decide as before: onnx; export again" in done.stderr
+    assert "Exports" not in headstart("evaluate", run.root).stderr
+    assert f"written to  {run.evaluation('test')}" in done.stdout
+
+
 def test_only_images_that_are_compared_must_be_the_same(run, tmp_path):
     other = RunDir(shutil.copytree(run.root, tmp_path / "other"))
     changed = manifests.load(other.manifest)

@@ -29,7 +29,9 @@ def training(files: RunFiles) -> Section:
         if phase == "top" and chosen == 0:
             caption += " No epoch was better than the head alone."
     seen = "Where training goes on improving while validation turns back, it begins to learn by heart."
-    fitted = " That of validation is with a fitted temperature." if path and "val_calibrated_loss" in rows else ""
+    fitted = (
+        " That of validation is with a fitted temperature." if path and "val_calibrated_loss" in rows else ""
+    )
     curves = {
         "loss": f"Lower is better.{fitted} {seen}",
         "accuracy": "Higher is better. The gap is what is known of the training images only.",
