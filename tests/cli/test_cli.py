@@ -256,6 +256,7 @@ def test_compare_says_that_a_run_is_not_better_than_itself(trained, tmp_path):
     [
         (["train", "nowhere"], ["Received: 'nowhere'"]),
         (["train", "PHOTOS", "--fit", "zoom"], ["--fit", "letterbox, crop, stretch", "Received: 'zoom'"]),
+        (["train", "PHOTOS", "--strategy", "finetun"], ["'finetun'. Did you mean finetune? See `headstart"]),
         (["train", "PHOTOS", "--val", "1.5"], ["--val", "Received: 1.5"]),
         (["train", "PHOTOS", "--val", "much"], ["--val", "much"]),
         (["train", "PHOTOS", "--wings", "2"], ["--wings"]),
@@ -361,6 +362,12 @@ def test_nothing_in_a_file_of_options_is_passed_over(photos, tmp_path, content, 
 
     assert done.returncode == 2
     assert words in done.stderr.splitlines()[-1]
+
+
+def test_help_is_no_failure_where_its_reader_ends_sooner():
+    command = f"{sys.executable} -m headstart train --help | head -1 > /dev/null; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_is_complete():
