@@ -177,7 +177,8 @@ def _evaluate(
 
     options = options or {}
     predictor = load(run, engine)
-    own = engine in ("", predictor.spec.engine)
+    split = _called(data, engine, predictor.spec)
+    own = split == _split(data)
     facts = resume.finished_facts(run)
     before = facts.get("evaluation", facts["config"]["evaluation"])
     asked = RunConfig.from_options(**before | _replacing(options)).evaluation
@@ -195,8 +196,6 @@ def _evaluate(
         if not own:
             _evaluate(run)  # its own numbers follow, too
         predictor = load(run, engine)
-    place = place_of_evaluation(run, data, engine)
-    split = place.name
     if data is None:
         images = manifests.load(run.manifest).where("test")
     else:
@@ -211,8 +210,12 @@ def _evaluate(
 def place_of_evaluation(run: RunDir | str | Path, data: str | Path | None = None, engine: str = "") -> Path:
     """The folder that `evaluate` writes: of the run's own test split, of other images, by another engine."""
     run = run if isinstance(run, RunDir) else RunDir(Path(run))
-    own = engine in ("", spec(run).engine)
-    return run.evaluation(_split(data) + ("" if own else f"-{engine}"))
+    return run.evaluation(_called(data, engine, spec(run)))
+
+
+def _called(data: str | Path | None, engine: str, spec: BundleSpec) -> str:
+    """The name of an evaluation, by another engine than the model's own with that engine's."""
+    return _split(data) + ("" if engine in ("", spec.engine) else f"-{engine}")
 
 
 def _replacing(options: dict[str, Any]) -> dict[str, Any]:

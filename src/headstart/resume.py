@@ -118,10 +118,9 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     named = f" Images: {', '.join(map(printable, images[:5]))}{more}." if images else ""
     what = "other options or data" if changed else "other versions"
     remedy = "Choose another folder with --out, delete this one, or take it over with --force."
-    if finished and _only_the_rule(before, deciding):
-        remedy = (
-            f"`headstart evaluate {shlex.quote(printable(run.root))}` with it changes that without training."
-        )
+    if finished and (asked := _other_rule(before, deciding)):
+        place = shlex.quote(printable(run.root))
+        remedy += f" To change how the model decides, `headstart evaluate {place} {asked}`."
     raise InputError(
         sentence(
             f"{printable(run.root)} holds a run with {what}: {'; '.join(changed + newer)}.{named}",
@@ -130,10 +129,16 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     )
 
 
-def _only_the_rule(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether nothing but how the model decides is another."""
-    same = {"evaluation": before["config"].get("evaluation")}
-    return not _differences(before, now | {"config": now["config"] | same})
+def _other_rule(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The option that `evaluate` takes, where nothing but how the model decides is another."""
+    rule = before["config"].get("evaluation", {})
+    wanted = now["config"].get("evaluation", {})
+    if _differences(before, now | {"config": now["config"] | {"evaluation": rule}}):
+        return ""
+    if wanted.get("top_k") != rule.get("top_k"):
+        return ""
+    costs = [f"--cost {shlex.quote(printable(cost))}" for cost in wanted.get("cost", ())]
+    return " ".join(costs) or f"--max-error {wanted.get('max_error', 0):g}"
 
 
 def _under(facts: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

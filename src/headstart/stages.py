@@ -370,9 +370,10 @@ def labelled(data: str, predictor: Predictor, run: RunDir) -> tuple[Manifest, pd
         )
     if len(left_out := ledger[ledger["action"] == "left out"]):
         note(f"{len(left_out)} files are not usable images and were left out.")
-    if len(found.class_names) == 1:
-        note(f"All are {printable(found.class_names[0])}: the accuracy is the share of them that is found.")
-    return _unseen(found, ledger, run)
+    kept, ledger = _unseen(found, ledger, run)
+    if len(labels := kept.table["label"].unique()) == 1:
+        note(f"All are {printable(labels[0])}: the accuracy is the share of them that is found.")
+    return kept, ledger
 
 
 def _unseen(found: Manifest, ledger: pd.DataFrame, run: RunDir) -> tuple[Manifest, pd.DataFrame]:

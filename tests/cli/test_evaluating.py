@@ -223,9 +223,12 @@ def test_a_finished_run_is_told_how_its_rule_is_changed(pets, trained):
     options = ("--backbone", "vgg-tiny", "--image-size", 64, "--engine", "ncnn", "--out", trained)
     done = headstart("train", pets, *options, "--max-error", 0.1)
     assert done.returncode == 2
-    assert f"--max-error was 0.0, is 0.1. `headstart evaluate {trained}` with it changes that" in done.stderr
-    done = headstart("train", pets, *options, "--max-error", 0.1, "--seed", 3)
-    assert "Choose another folder with --out" in done.stderr
+    assert f"To change how the model decides, `headstart evaluate {trained} --max-error 0.1`." in done.stderr
+    done = headstart("train", pets, *options, "--cost", "cat:dog=3", "--cost", "dog:cat=2")
+    assert f"`headstart evaluate {trained} --cost cat:dog=3 --cost dog:cat=2`." in done.stderr
+    for more in (("--seed", 3), ("--top-k", 3)):
+        done = headstart("train", pets, *options, "--max-error", 0.1, *more)
+        assert done.stderr.endswith("take it over with --force.\n")
 
 
 def test_what_is_to_be_copied_is_quoted(run, tmp_path):

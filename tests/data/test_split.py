@@ -142,6 +142,16 @@ def test_groups_of_some_classes_each_are_spread_like_images():
         ).abs().to_numpy().max() < 0.07  # a group is 4 to 5 %, and others are in the way
 
 
+def test_a_large_group_goes_to_train_also_beside_a_mixed_pair():
+    rows = [(f"a{i}", "a", f"a{i}", "large" if i < 60 else "") for i in range(100)]
+    rows += [(f"b{i}", "b", f"b{i}", "wide" if i < 60 else "") for i in range(100)]
+    rows += [("m1", "a", "m1", "pair"), ("m2", "b", "m2", "pair")]
+    for seed in range(30):
+        counts = split.assign(made(*rows), 0.15, 0.15, seed).counts()
+        assert counts["train"].min() >= 70
+        assert counts[["val", "test"]].max(axis=None) <= 17
+
+
 def test_what_a_class_lacks_is_counted_by_itself():
     """Not with the other classes of its groups."""
     rows = [(f"{g}-{c}", f"c{c}", f"{g}-{c}", f"g{g}") for g in range(9) for c in range(2)]

@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 from headstart.errors import InputError
 from headstart.evaluation.comparison import compare, holm, mid_p, require_same_contents
 from headstart.evaluation.predictions import Predictions
+from headstart.inference.decision import Rule
 
 
 def said(right: np.ndarray, y: np.ndarray, classes: int = 2, sure: float = 2.0) -> Predictions:
@@ -98,6 +99,17 @@ def test_few_images_have_no_interval_of_a_difference():
     y = np.arange(12) % 2
     (found,) = compare(said(np.ones(12, bool), y), [said(np.arange(12) >= 6, y)])
     assert {(one.low, one.high) for one in found.differences.values()} == {(-np.inf, np.inf)}
+    assert found.adjusted < 0.05
+    assert found.outcome == "can't say"
+
+
+def test_by_costs_accuracy_settles_nothing():
+    """A model that answers by them is to have fewer right."""
+    y = np.arange(400) % 2
+    first, second = said(np.ones(400, bool), y), said(np.arange(400) >= 40, y)
+    costly = replace(second, rule=Rule(costs=((0, 1, 1.5),)))  # of answers at 88 % none is another by it
+    assert compare(first, [second])[0].outcome == "worse"
+    assert compare(first, [costly])[0].outcome == compare(costly, [first])[0].outcome == "can't say"
 
 
 def test_several_are_adjusted():

@@ -245,7 +245,7 @@ def test_a_folder_that_was_left_out_calls_for_attention():
     rows += [ledgers.row("cats/", "empty-class", "nothing", "left out")]
     one = by_code(files(ledger=ledgers.table(rows)))["HS013"]
     assert one.state == "attention"
-    assert one.sentence.startswith("1 folder with all in it, and beside 0 files of 900 were left out")
+    assert one.sentence.startswith("1 folder with all in it, and of the rest 0 files of 900 were left out")
 
 
 def test_validation_a_little_better_is_chance():

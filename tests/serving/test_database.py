@@ -100,6 +100,13 @@ def test_several_servers_may_start_at_once_on_a_new_file(tmp_path):
         assert [one.communicate(timeout=60)[1] for one in started] == [""] * 4
 
 
+def test_a_file_may_be_named_as_sqlite_names_files(tmp_path):
+    history = History(f"sqlite:///file:{tmp_path}/u.sqlite3?uri=true")
+    assert history.count(Wanted()) == 0
+    history.close()
+    assert (tmp_path / "u.sqlite3").exists()
+
+
 def test_connections_may_open_at_once_on_a_new_file(tmp_path):
     """SQLite turns a new file to WAL for one connection, and refuses the others without waiting."""
     together = threading.Barrier(8)

@@ -18,9 +18,6 @@ def compare(first: Path, second: Path, /, *others: Path, split: str = "test") ->
     """
     from headstart import pipeline
     from headstart.cli.tables import print_comparisons
-    from headstart.errors import printable
 
     runs = [second, *others]
     print_comparisons(first, runs, pipeline.compare([first, *runs], split))
-    if costly := [printable(run) for run in (first, *runs) if pipeline.spec(run).costs]:
-        print(f"\nBy the least expected cost, for which fewer may be right, answers: {', '.join(costly)}.")

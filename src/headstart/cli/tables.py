@@ -106,6 +106,8 @@ def print_comparisons(first: Path, others: Sequence[Path], found: Sequence[Compa
         "\np: how often two equally good models differ as much (mid-p McNemar). Below 0.05 it is "
         "a difference."
     )
+    if any(one.costly for one in found):
+        print("Where answers go by the least expected cost fewer may be right, so accuracy settles nothing.")
 
 
 def explained(found: Explanation, picture: Path) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ def stratified(clusters: Sequence[Mapping[str, int]], shares: Mapping[str, float
     """The part of each cluster, so that each part gets its share of every class.
 
     Iterative stratification (Sechidis et al. 2011, doi:10.1007/978-3-642-23808-6_10): the class of which the
-    fewest clusters are left comes first, and each of these goes where most of it is lacking; the last ones go
-    where there is none of it yet.
+    fewest clusters are left comes first, and each of these, the largest first, goes where most of it is
+    lacking; the last ones go where there is none of it yet.
 
     Args:
         clusters: how many images of each class are in it; of equals the first come first.
@@ -33,6 +33,7 @@ def stratified(clusters: Sequence[Mapping[str, int]], shares: Mapping[str, float
     while holding:
         rarest = min(holding, key=lambda name: (left[name], name))
         mine = [place for place in holding.pop(rarest) if not found[place]]
+        mine.sort(key=lambda place: -clusters[place][rarest])  # the largest while there is room for it
         for done, place in enumerate(mine):
             empty = lacking[rarest]
             parts = empty if len(mine) - done <= len(empty) else list(shares)

@@ -41,6 +41,7 @@ class Comparison:
         p: of the difference in accuracy, were they equally good, in [0, 1], see `paired`; where several are
             compared with the first, `adjusted` by Holm, else the same.
         differences: accuracy, macro_f1, log_loss.
+        costly: whether one of them answers by the least expected cost, for which fewer may be right.
     """
 
     n: int
@@ -49,11 +50,12 @@ class Comparison:
     p: float
     adjusted: float
     differences: dict[str, Difference]
+    costly: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """Of the second model: at the level `SIGNIFICANT`, by accuracy."""
-        if self.adjusted >= SIGNIFICANT:
+        """Of the second model: at the level `SIGNIFICANT`, by accuracy; nothing where that is not the aim."""
+        if self.costly or self.n < FEW or self.adjusted >= SIGNIFICANT:
             return "can't say"
         return "better" if self.only_second > self.only_first else "worse"
 
@@ -67,7 +69,14 @@ def compare(first: Predictions, others: Sequence[Predictions], seed: int = 0) ->
     pairs = [_aligned(first, other) for other in others]
     found = [paired(one.right, other.right, one.grouped) for one, other in pairs]
     return [
-        Comparison(len(one), *_discordant(one, other), p, adjusted, _differences(one, other, seed))
+        Comparison(
+            len(one),
+            *_discordant(one, other),
+            p,
+            adjusted,
+            _differences(one, other, seed),
+            bool(one.rule.costs or other.rule.costs),
+        )
         for (one, other), p, adjusted in zip(pairs, found, holm(found), strict=True)
     ]
 

@@ -87,6 +87,6 @@ def write(run: RunDir, split: str, said: Predictions, top_k: int) -> Evaluation:
     evaluation = metrics.evaluate(said, top_k)
     folder = run.evaluation(split)
     (folder / HEATMAPS).unlink(missing_ok=True)
-    said.save(folder / "predictions.parquet")
     evaluation.save(folder)
+    said.save(folder / "predictions.parquet")  # at the end: they tell by which rule all of it is
     return evaluation

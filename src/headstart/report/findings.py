@@ -385,7 +385,7 @@ def left_out(files: RunFiles) -> Finding:
     if folders := int((whole & (out["check"] != "empty-class")).sum()):
         return _attention(
             "HS013", "Files were left out",
-            f"{many(folders, 'folder')} with all in it, and beside {said}; the ledger says why.",
+            f"{many(folders, 'folder')} with all in it, and of the rest {said}; the ledger says why.",
         )  # fmt: skip
     if share > LEFT_OUT:
         return _attention("HS013", "Files were left out", f"{said} ({percent(share)}); the ledger says why.")

@@ -93,7 +93,7 @@ def feedback() -> flask.Response:
 
 
 def correct(name: object, label: object, content: bytes) -> None:
-    """Notes what the picture of an answer shows, and keeps the picture.
+    """Notes what the picture of an answer shows, and keeps the picture if there is room and time for it.
 
     Raises:
         InputError: a class that there isn't.
@@ -115,8 +115,8 @@ def correct(name: object, label: object, content: bytes) -> None:
     if content:
         try:
             history.keep(content, app().settings.limits.deadline)
-        except (LateError, SQLAlchemyError):
-            flask.abort(503, "The correction is noted, but its picture could not be kept. Send both again.")
+        except (LateError, SQLAlchemyError) as error:  # the correction is noted, and stays so
+            log.warning("The picture of a correction was not kept: %s", reason(error))
 
 
 @blueprint.post("/v1/explain")

@@ -80,10 +80,8 @@ def engine(url: URL) -> Engine:
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _several_at_once)
         event.listen(made, "begin", _begun)
-        if url.database:
-            place = Path(url.database)
-            event.listen(made, "connect", lambda _, record: record.info.update(file=_identity(place)))
-            event.listen(made, "checkout", lambda _, record, __: _require_file(place, record.info["file"]))
+        if url.database and "uri" not in url.query:  # else it is no path
+            _stay_with_file(made, Path(url.database))
     return made
 
 
@@ -92,18 +90,30 @@ def _identity(place: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _require_file(place: Path, opened: tuple[int, int]) -> None:
-    """A connection goes on into a file that was moved or deleted, and what it writes there is lost.
+def _stay_with_file(made: Engine, place: Path) -> None:
+    """Refuses to go on where the file was moved, deleted or replaced, until it is back.
 
-    Raises:
-        OperationalError: that is so.
+    What is written into one that was moved is lost; and a new connection would make an empty file in its
+    place, and take what the log beside it holds (`-wal`) from the one that was moved.
     """
-    try:
-        there = _identity(place) == opened
-    except OSError:
-        there = False
-    if not there:
-        raise SQLError("the file of the history was moved or deleted", None, FileNotFoundError(place))
+    opened: list[tuple[int, int]] = []
+
+    def require(*_: object) -> None:
+        try:
+            there = not opened or _identity(place) == opened[0]
+        except OSError:
+            there = False
+        if not there:
+            lost = OSError("the file of the history was moved, deleted or replaced")
+            raise SQLError("connect", None, lost)
+
+    def remember(*_: object) -> None:
+        if not opened:
+            opened.append(_identity(place))
+
+    event.listen(made, "do_connect", require)
+    event.listen(made, "connect", remember)
+    event.listen(made, "checkout", require)
 
 
 def _patience(url: URL) -> dict[str, Any]:

@@ -27,9 +27,8 @@ SPOOLED = 5_000_000  # bytes of a table that are held in memory
 LONGEST = 1000  # characters of what is looked for
 WAITING = 2.0  # seconds for those before
 _TABLE = threading.Lock()
-_LOOKS = threading.BoundedSemaphore(
-    2
-)  # all of a million answers are read for a name: the rest is for answers
+# For a name all answers are read, a million perhaps; the database's other connections are for new ones.
+_LOOKS = threading.BoundedSemaphore(2)
 SHA256 = "[0-9a-f]{64}"
 COLUMNS = (
     "at",

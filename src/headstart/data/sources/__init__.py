@@ -91,7 +91,7 @@ def _refuse_too_few(source: Source, classes: int) -> None:
             several if classes > 1 else "There are no labelled images.",
             allowed="a folder with a folder of images for each class, or a table with their labels",
             received=(", ".join(found) or "no class with files") + beside,
-            remedy="Sort the images into a folder for each class.",
+            remedy="Sort the images into a folder for each class, or give them labels.",
         )
     )
 
