@@ -91,6 +91,18 @@ def test_bursts_by_the_names_of_cameras():
     assert len(pairs) == 3
 
 
+def test_a_burst_that_given_splits_tear_apart_is_one():
+    """But a class may be called train, where no splits are given."""
+    paths = ("train/a/clip07_frame_0001.png", "Test/a/clip07_frame_0002.png", "train/b/clip07_frame_0003.png")
+    rows = named(*paths)
+    assert len(groups.bursts(rows)) == 0
+    torn = rows.assign(split=["train", "test", "train"])
+    places = {path: at for at, path in enumerate(torn["path"])}
+    assert [sorted(pair) for pair in groups.bursts(torn).tolist()] == [
+        sorted(places[path] for path in paths[:2])
+    ]
+
+
 def test_groups_by_regular_expression():
     rows = named("p1/eye-left.png", "p1/eye-right.png", "p22/eye.png", "other.png")
     assert groups.by_regex(rows, r"^(p\d+)/").tolist() == ["", "p1", "p1", "p22"]

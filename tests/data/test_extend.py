@@ -46,6 +46,18 @@ def test_old_images_stay_and_new_ones_meet_the_shares():
     assert entries == []
 
 
+def test_new_groups_of_several_classes_meet_the_shares():
+    """Patients with one ill picture of ten: each class counts its own."""
+
+    def patients(start, count):
+        rows = range(start, start + count)
+        return [(f"{p}-{i}", "ill" if not i else "ok", f"p{p}") for p in rows for i in range(10)]
+
+    before = split.assign(made(*patients(0, 40)), 0.15, 0.15, seed=0)
+    after, _ = extend(made(*patients(0, 80)), before, 0.15, 0.15, seed=1)
+    assert after.counts().to_numpy().tolist() == [[56, 12, 12], [504, 108, 108]]
+
+
 def test_a_new_image_joins_the_old_ones_it_belongs_to():
     before = split.assign(
         made(*[(c, la, c) for c, la, _ in plain("a", 20) + plain("b", 20)]), 0.2, 0.2, seed=1

@@ -148,6 +148,21 @@ def test_one_class_is_not_enough(tmp_path):
     assert len(sources.read(str(tmp_path), classes=1).rows) == 1
 
 
+def test_an_archive_s_own_folder_is_named(tmp_path):
+    """photos.zip unpacked into photos/ has photos/photos/cat."""
+    tree(tmp_path, "photos/cat/1.png", "photos/dog/1.png")
+    assert refusal(tmp_path).endswith(f"If the folders below it are the classes, give {tmp_path / 'photos'}.")
+
+
+def test_split_folders_have_the_names_that_people_give(tmp_path):
+    tree(
+        tmp_path,
+        *(f"{part}/{label}/1.png" for part in ("training_set", "Test_Set") for label in ("cat", "dog")),
+    )
+    assert set(labels(read(tmp_path)).values()) == {"cat", "dog"}
+    assert set(splits(read(tmp_path)).values()) == {"train", "test"}
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     assert "Received: 'no class with files'" in refusal(tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import random
 import struct
@@ -11,7 +12,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from tests.data.pictures import FILES, blocks, check_of, chunk
 
 from headstart.data import formats, images
@@ -25,6 +26,27 @@ from headstart.errors import ImageError
 )
 def test_what_is_no_image(data):
     assert check_of(data) == "not-an-image"
+
+
+def test_a_camera_s_raw_file_is_not_its_preview():
+    """NEF and DNG are TIFFs that begin with a small picture."""
+    content = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254] = 1
+    Image.new("RGB", (160, 120), "red").save(content, "TIFF", tiffinfo=tags)
+    with pytest.raises(ImageError, match=r"camera's raw file.* Develop it"):
+        images.decode(content.getvalue())
+
+
+@pytest.mark.parametrize("quality", [60, 95])
+def test_a_jpeg_that_ends_in_nothing_is_cut_short(quality):
+    """Room was set aside for all of it, and the end was never written; the decoder says nothing of that."""
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(content, "JPEG", quality=quality)
+    whole = content.getvalue()
+    assert check_of(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)) == "truncated"
+    np.testing.assert_array_equal(images.decode(whole + bytes(500)), images.decode(whole))
 
 
 def test_an_empty_file():

@@ -264,6 +264,27 @@ def test_a_copy_across_given_splits_goes_to_train_and_is_named():
     assert "from test to train" in str(next(row for row in moved if row["path"] == "test/b/3")["reason"])
 
 
+def test_what_leaves_train_for_a_given_part_is_named_too():
+    """val and test are copies of one another: what was given dissolves, and is cut anew from train."""
+    rows = [(f"train/{c}/{i}", c, f"t{c}{i}", "", "train") for c in "ab" for i in range(20)]
+    rows += [(f"{p}/{c}/{i}", c, f"{c}{i}", "", p) for p in ("val", "test") for c in "ab" for i in range(5)]
+    before = made(*rows)
+    after = split.assign(before, 0.15, 0.15, seed=0)
+    where = placed(after)
+    gone = {path for path, now in where.items() if path.startswith("train/") and now != "train"}
+    assert gone
+    assert gone <= {row["path"] for row in split.moved(before, after)}
+
+
+def test_a_part_that_loses_a_class_to_train_is_told_so():
+    rows = given(["train", "val"]) + [(f"test/b/{i}", "b", f"x{i}", "", "test") for i in range(4)]
+    rows += [(f"test/a/{i}", "a", f"traina{i}", "", "test") for i in range(4)]
+    with pytest.raises(InputError) as said:
+        split.assign(made(*rows), 0.15, 0.15, seed=0)
+    assert "The test part has no image of the class 'a'." in str(said.value)
+    assert "Received: '4 that belong to others, such as test/a/0'. Put others there" in str(said.value)
+
+
 def test_images_without_a_split_beside_given_ones_go_to_train():
     images = made(*given(["train", "val", "test"]), ("new", "a", "new"), ("twin", "a", "testa0"))
     where = placed(split.assign(images, 0.15, 0.15, seed=0))

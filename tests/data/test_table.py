@@ -242,6 +242,35 @@ def test_what_is_no_table_is_refused(tmp_path, text, said):
     assert said in refusal(table(tmp_path, text))
 
 
+def test_no_number_is_no_label_and_no_group(tmp_path):
+    """As PyArrow writes what pandas has as NaN."""
+    files(tmp_path, *(f"img/{letter}.png" for letter in "abcd"))
+    label, group = pa.array([1.5, 2.5, math.nan, 2.5]), pa.array([math.nan] * 4)
+    columns = {"path": pa.array([f"img/{c}.png" for c in "abcd"]), "label": label, "group": group}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    source = read(tmp_path / "t.parquet")
+    assert set(labels(source).values()) == {"1.5", "2.5"}
+    assert {row["group"] for row in source.rows} == {""}
+    assert [entry["check"] for entry in source.ledger] == ["no-label"]
+
+
+def test_spaces_around_a_path_lose_no_file(tmp_path):
+    files(tmp_path, "img/e .png")
+    text = "path, label\nimg/a.png , cat\n img/b.png, dog\nimg/e .png, dog\n"
+    assert set(labels(read(table(tmp_path, text)))) == {"img/a.png", "img/b.png", "img/e .png"}
+
+
+def test_rows_are_counted_as_a_spreadsheet_does(tmp_path):
+    """Also behind a cell of several lines."""
+    text = 'path,label,note\nimg/a.png,cat,"a\nb\nc"\nimg/b.png,dog,\nimg/x.png,cat,\nimg/c.png\n'
+    assert "Row 5 has 1 cell" in refusal(table(tmp_path, text))
+
+
+def test_backslashes_of_all_paths_are_named(tmp_path):
+    message = refusal(table(tmp_path, "path,label\nimg\\a.png,cat\nimg\\b.png,dog\n"))
+    assert message.endswith("Separate folders by /.")
+
+
 def test_a_class_that_would_vanish_is_named(tmp_path):
     text = "path,label\nimg/a.png,cat\nimg/b.png,dog\nimg/x.png,eel\nimg/y.png,eel\n"
     message = refusal(table(tmp_path, text))

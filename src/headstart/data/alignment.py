@@ -17,6 +17,7 @@ Affine = np.ndarray
 
 LEVEL = 1.0
 CONTRAST = 0.05
+SMALLEST, LARGEST, BENT = 0.86, 1.02, 0.03  # of a crop to 90 %, as well as it can be found
 
 
 def limit(contrast: np.ndarray) -> np.ndarray:
@@ -72,6 +73,20 @@ def align(first: np.ndarray, second: np.ndarray, start: Affine, steps: int) -> t
     cut = cv2.warpAffine(first, warp, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     left = cv2.resize(cut - second, (32, 32), interpolation=cv2.INTER_AREA)[1:-1, 1:-1]
     return float(np.sqrt((left**2).mean())), warp
+
+
+def is_crop(warp: Affine) -> bool:
+    """Whether a window is one that a crop leaves: of 86 % of a side at least, and neither turned nor sheared.
+
+    Pictures of like things can be bent until they fit.
+
+    >>> is_crop(np.array([[0.9, 0.0, 3], [0.0, 0.95, 1]]))
+    True
+    >>> is_crop(np.array([[0.77, 0.0, 3], [0.0, 0.76, 1]]))
+    False
+    """
+    scales, bends = np.array([warp[0, 0], warp[1, 1]]), np.array([warp[0, 1], warp[1, 0]])
+    return bool((scales >= SMALLEST).all() and (scales <= LARGEST).all() and (abs(bends) <= BENT).all())
 
 
 def affine(window: Window, side: int) -> Affine:

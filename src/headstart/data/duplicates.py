@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from headstart.data.loader import ahead
 from headstart.data.thumbs import SIDE
 from headstart.progress import track
 
-VERSION = 1
+VERSION = 2
 """Bumped whenever other pairs would be found: kept results are then found again."""
 
 FINE = 2 * SIDE  # at which crops are compared in the end
+KEPT = 8192  # larger thumbnails in memory, of 4 kB each
 ROUGH = 3.5  # times the limit: what may still be a copy when it is compared at thumbnail size
 
 _VIEWS = (
@@ -86,7 +88,7 @@ def _cropped(thumbs: np.ndarray, crops: list[tuple[int, int, int]], load: Load) 
     """The candidates by window that are a part of the other picture."""
     if not crops:
         return
-    cuts = windows()
+    cuts, load = windows(), lru_cache(KEPT)(load)  # one picture may be compared with many
 
     def compare(crop: tuple[int, int, int]) -> Match | None:
         first, second, variant = crop
@@ -98,8 +100,9 @@ def _cropped(thumbs: np.ndarray, crops: list[tuple[int, int, int]], load: Load) 
             return None
         large = [load(at, FINE).astype(np.float32) for at in (first, second)]
         left, warp = alignment.align(large[0], large[1], alignment.scaled(warp, FINE // SIDE), 50)
-        how = f"cropped to {warp[0, 0]:.0%} × {warp[1, 1]:.0%}"
-        return Match(first, second, round(left, 3), how) if left <= most else None
+        if left > most or not alignment.is_crop(warp):
+            return None
+        return Match(first, second, round(left, 3), f"cropped to {warp[0, 0]:.0%} × {warp[1, 1]:.0%}")
 
     for match in track(ahead(compare, crops), "Looking closely", len(crops)):
         if match:

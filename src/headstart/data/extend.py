@@ -87,4 +87,5 @@ def _place(
         best = max(empty or lacking, key=lambda name: lacking[name])
         split = best if not wished else wished.pop() if len(wished) == 1 else "train"
         splits[rows] = split
-        counts[label][split] += len(rows)
+        for name in labels[rows]:  # of each class its own
+            counts[name][split] += 1

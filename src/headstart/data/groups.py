@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from headstart.data.sources import SPLIT_NAMES
 from headstart.errors import InputError, sentence
 
 BURSTS = re.compile(
@@ -52,14 +53,23 @@ def _refused(problem: str, pattern: str) -> str:
 
 
 def bursts(table: pd.DataFrame) -> np.ndarray:
-    """(M, 2) positions of images whose names tell that they were taken together, and in one folder."""
-    keys = pd.Series([_burst(path) for path in table["path"]], index=table.index, dtype="str")
+    """(M, 2) positions of images whose names tell that they were taken together, and in one folder.
+
+    A folder of a split is none: a burst that was torn apart is one.
+    """
+    given = zip(table["path"], table["split"], strict=True)
+    names = [path.partition("/")[2] if split and _is_split(path) else path for path, split in given]
+    keys = pd.Series([_burst(path) for path in names], index=table.index, dtype="str")
     rows = np.flatnonzero((keys != "").to_numpy())
     codes, _ = pd.factorize(keys.iloc[rows])
     first = np.full(codes.max(initial=-1) + 1, -1)
     first[codes[::-1]] = rows[::-1]
     pairs = np.stack([first[codes], rows], axis=1)
     return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]])
+
+
+def _is_split(path: str) -> bool:
+    return path.partition("/")[0].lower() in SPLIT_NAMES
 
 
 def _burst(path: str) -> str:

@@ -9,6 +9,7 @@ import deflate
 from PIL import Image
 
 from headstart.data.formats import MAX_PIXELS, check_size, damaged, too_large, truncated
+from headstart.errors import ImageError
 
 MOST_CHUNKS, MOST_MARKERS = 100_000, 1_000_000  # of a PNG and a JPEG in all, many times what encoders write
 MAX_CHUNKS = 1000
@@ -17,6 +18,7 @@ MAX_CHUNKS = 1000
 # What is kept of a PNG beside its critical chunks. Text may unpack to any size and frames are without
 # end; neither is needed.
 _OF_USE = {b"tRNS", b"iCCP", b"eXIf"}
+NOTHING = bytes(64)
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # of a JPEG, restarts and stuffed bytes left out
 PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
@@ -110,22 +112,30 @@ def check_passes(image: Image.Image, data: bytes) -> None:
 
 
 def _passes(jpeg: bytes) -> int:
-    """Scans up to the end of the image (ITU-T T.81, B.1.1.4); what lies behind that is no JPEG's."""
+    """Scans up to the end of the image (ITU-T T.81, B.1.1.4); what lies behind that is no JPEG's.
+
+    Some lack their end; zeros in its place are the rest of a file that was not written.
+    """
     at, passes, markers = 2, 0, 0
     while found := MARKER.search(jpeg, at):
         code, at = jpeg[found.end() - 1], found.end()
         if code == 0xD9:
-            break
+            return passes
         passes, markers = passes + (code == 0xDA), markers + 1
         if markers > MOST_MARKERS:
             raise too_large(f"up to {MOST_MARKERS:,} markers of a JPEG", "more than that")
         at += int.from_bytes(jpeg[at : at + 2]) if code not in (0x01, 0xD8) else 0  # those have no length
+    if jpeg.endswith(NOTHING):  # room that was set aside for a copy which was never finished
+        raise truncated("JPEG")
     return passes
 
 
 def check_tile(image: Image.Image) -> None:
     """Refuses a TIFF whose tiles, for which libtiff takes memory, are far larger than its picture."""
     tags = getattr(image, "tag_v2", {})
+    if tags.get(254, 0) & 1:  # NewSubfileType: a smaller version of another image of this file
+        line = "This is a camera's raw file, which begins with a small preview. Develop it to JPEG or TIFF."
+        raise ImageError(line, "unreadable")
     width, height = tags.get(322, 0), tags.get(323, 0)
     if width * height > max(2**20, 4 * image.width * image.height):
         raise too_large("tiles about as large as the picture", f"{width} x {height}")

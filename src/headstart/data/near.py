@@ -40,16 +40,16 @@ def near_duplicates(manifest: Manifest, pictures: np.ndarray) -> list[Match]:
     try:
         matches = [Match(**row) for row in pq.read_table(kept).to_pylist()]
     except (OSError, pa.ArrowException):  # not there, or damaged
-        files = manifest.files
-        matches = find(pictures[order], lambda at, side: _larger(files[order[at]], side))
+        files, known = manifest.files, hashes.to_numpy()
+        matches = find(pictures[order], lambda at, side: _larger(files[order[at]], known[order[at]], side))
         with atomic_file(kept) as temporary:
             pq.write_table(pa.Table.from_pylist(list(map(vars, matches)), schema=SCHEMA), temporary)
     at = order.tolist()
     return [replace(match, first=at[match.first], second=at[match.second]) for match in matches]
 
 
-def _larger(file: Path, side: int) -> np.ndarray:
-    return thumbs.thumb(images.decode(images.read(file), thumbs.NEEDED), side)
+def _larger(file: Path, sha256: str, side: int) -> np.ndarray:
+    return thumbs.thumb(images.decode(images.read_known(file, sha256), thumbs.NEEDED), side)
 
 
 def pairs(manifest: Manifest, matches: list[Match]) -> tuple[Pair, ...]:

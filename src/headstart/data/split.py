@@ -70,7 +70,7 @@ def assign(manifest: Manifest, val: float, test: float, seed: int, guesses: np.n
         for cluster, split in zip(mine, placed(mine, wanted, seed), strict=True):
             splits[list(cluster.rows)] = split
     assigned = replace(manifest, table=manifest.table.assign(split=pd.Series(splits, dtype="str")))
-    refuse_gaps(assigned)
+    refuse_gaps(assigned, manifest)
     return assigned
 
 
@@ -101,33 +101,46 @@ def folds(manifest: Manifest, k: int, seed: int, guesses: np.ndarray = NONE) -> 
 
 
 def moved(before: Manifest, after: Manifest) -> list[Row]:
-    """The ledger's rows for images that left a given val or test part: a copy of them was in another.
+    """The ledger's rows for images that left a given part for another one: a copy of them was there.
 
-    That may also be a split of an earlier run.
+    That may also be a split of an earlier run. What is cut from train, where no such part was given, has not
+    left one.
     """
+    given = set(before.table["split"])
     reason = "Moved from {} to {}: the same picture or group was in another split, here or in an earlier run."
     return [
         ledger.row(path, "crosses-splits", reason.format(old, new), "kept")
         for path, old, new in zip(
             before.table["path"], before.table["split"], after.table["split"], strict=True
         )
-        if old in ("val", "test") and new != old
+        if old and new != old and (old != "train" or new in given)
     ]
 
 
-def refuse_gaps(manifest: Manifest) -> None:
-    """Raises InputError where a part lacks a class."""
+def refuse_gaps(manifest: Manifest, before: Manifest | None = None) -> None:
+    """Raises InputError where a part lacks a class; `before` has the parts that were given."""
     counts = manifest.counts()
     for split in SPLITS:
-        lacking = [printable(name) for name in manifest.class_names if not counts.loc[name, split]]
-        if lacking:
-            raise InputError(
-                sentence(
-                    f"The {split} part has no image of the class '{lacking[0]}'.",
-                    allowed="each class in train, val and test",
-                    remedy="Give it one, leave a column of splits out to have it made, or try --seed.",
+        for name in manifest.class_names:
+            if not counts.loc[name, split]:
+                left = [] if before is None else _left(before, manifest, name, split)
+                shown = f"{len(left)} that belong to others, such as {printable(left[0])}" if left else None
+                again = "Put others there that are no copies of these" if left else "Give it one"
+                raise InputError(
+                    sentence(
+                        f"The {split} part has no image of the class '{printable(name)}'.",
+                        allowed="each class in train, val and test",
+                        received=shown,
+                        remedy=f"{again}, or leave splits out to have them made.",
+                    )
                 )
-            )
+
+
+def _left(before: Manifest, after: Manifest, label: str, split: str) -> list[str]:
+    """Images of a class that were given to a part, and are in another now."""
+    table = before.table
+    gone = (table["label"] == label) & (table["split"] == split) & (after.table["split"] != split)
+    return list(table.loc[gone, "path"])
 
 
 # --- what belongs together -----------------------------------------------------------------------------

@@ -60,11 +60,11 @@ def _of_text(table: Path, group_column: str) -> Iterator[Line]:
             rows = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
             header = next(rows, [])
             places = _places(table, header, group_column, "tabs" if tabs else "commas")
-            for row in rows:
+            for number, row in enumerate(rows, 2):  # a cell may have several lines
                 if len(row) == len(header):
-                    yield _line(rows.line_num, {name: row[place] for name, place in places.items()})
+                    yield _line(number, {name: row[place] for name, place in places.items()})
                 elif row:  # an empty line says nothing
-                    _refuse_length(table, rows.line_num, len(row), len(header))
+                    _refuse_length(table, number, len(row), len(header))
     except UnicodeDecodeError:
         _refuse("The table is not UTF-8 text.", table, "Save it as UTF-8.")
     except csv.Error as error:
@@ -93,6 +93,12 @@ def _of_parquet(table: Path, group_column: str) -> Iterator[Line]:
 
 
 def _cells(column: pa.Array) -> list[str]:
+    """As text; what is no number says nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
     return [cell or "" for cell in column.cast("string").to_pylist()]
 
 

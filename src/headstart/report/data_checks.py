@@ -21,7 +21,7 @@ CHECKS = {
     ),
     "crosses-splits": Check(
         "Copies across splits",
-        "They were moved to train, so that the test stays honest. Mend the split they came with.",
+        "They were moved to one split, so that the test stays honest. Mend the split they came with.",
     ),
     "bridges-splits": Check(
         "New images that connect splits", "They went to train, so that the test stays honest."
@@ -52,7 +52,9 @@ CHECKS = {
     "tiny-class": Check("Tiny classes", "Collect more images, or join the class with another.", "class"),
     "imbalance": Check("Unequal classes", "Collect more of the small classes, or weight them."),
     "near-duplicate": Check(
-        "Near duplicates", "They stay in one split, so they do no harm. Remove them if they say nothing new."
+        "Near duplicates",
+        "They stay in one split, but for clusters too large to be believed. Remove what says nothing new.",
+        "pair",
     ),
     "exact-duplicate": Check(
         "Exact duplicates", "They stay in one split, so they do no harm. Keep one of each."

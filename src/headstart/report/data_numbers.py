@@ -69,7 +69,7 @@ def standing(check: DataCheck) -> Standing:
     """Counts every image once, whatever the number of its rows in the ledger; folders are no images."""
     used = set(check.manifest.table["path"])
     paths, action = check.ledger["path"], check.ledger["action"]
-    files = ~paths.str.endswith("/") & (paths != "")
+    files = ~paths.str.endswith("/") & (paths != "") & (check.ledger["check"] != "no-path")
     left_out = set(paths[files & (action == "left out")]) - used
     doubtful = set(paths[files & (action == "kept")]) & used
     return Standing(len(used) - len(doubtful), len(doubtful), len(left_out))

@@ -30,6 +30,10 @@ SPLIT_NAMES = {
     "eval": "val",
     "test": "test",
     "testing": "test",
+    **{f"{part}_set": part for part in ("train", "val", "test")},
+    "training_set": "train",
+    "validation_set": "val",
+    "testing_set": "test",
 }
 """Names of the splits in folders and tables, in small letters."""
 
@@ -91,9 +95,18 @@ def _refuse_too_few(source: Source, classes: int) -> None:
             several if classes > 1 else "There are no labelled images.",
             allowed="a folder with a folder of images for each class, or a table with their labels",
             received=(", ".join(found) or "no class with files") + beside,
-            remedy="Sort the images into a folder for each class, or give them labels.",
+            remedy=_remedy(source),
         )
     )
+
+
+def _remedy(source: Source) -> str:
+    """Of an archive that was unpacked into a folder of its own name the classes lie one level down."""
+    paths = [str(row["path"]) for row in source.rows if row["source"] == "folder"]
+    if paths and all(path.count("/") > 1 for path in paths):
+        below = source.root / paths[0].split("/")[0]
+        return f"If the folders below it are the classes, give {printable(below)}."
+    return "Sort the images into a folder for each class, or give them labels."
 
 
 def name(data: str) -> str:

@@ -57,6 +57,8 @@ def _listed(table: Path, group_column: str) -> tuple[dict[str, list[Line]], list
     for line in tabular.lines(table, group_column):
         if line.path:
             path = os.path.normpath(os.path.join(table.parent, line.path))  # noqa: PTH118 - of a million
+            if line.path != line.path.strip() and not os.path.isfile(path):  # noqa: PTH113 - as above
+                path = os.path.normpath(os.path.join(table.parent, line.path.strip()))  # noqa: PTH118
             listed.setdefault(path, []).append(line._replace(path=""))
         else:
             entries.append(ledger.row(_place(table, line), "no-path", "It names no file.", "left out"))
@@ -147,7 +149,8 @@ def _refuse_lost_classes(table: Path, labels: set[str], rows: list[Row], entries
             sentence(
                 f"No file of the class '{printable(min(lost))}' can be used.",
                 received=f"{len(left_out)} left out: {', '.join(left_out[:5])}",
-                remedy=f"Mend these rows; paths are relative to {printable(table.parent)}.",
+                remedy=f"Mend these rows; paths are relative to {printable(table.parent)}."
+                + (" Separate folders by /." if any("\\" in one for one in left_out) else ""),
             )
         )
 
