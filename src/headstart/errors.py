@@ -6,6 +6,7 @@ Every message is a single line: what is wrong → what is allowed → ``Received
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 
 
@@ -60,6 +61,15 @@ def printable(text: object) -> str:
         c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" and c not in JOINERS else c
         for c in text
     )
+
+
+def word(text: object) -> str:
+    """A text as a shell takes it for one word, to be copied.
+
+    >>> word("my photos"), word("photos")
+    ("'my photos'", 'photos')
+    """
+    return shlex.quote(printable(text))
 
 
 def last_line(said: str) -> str:

@@ -210,7 +210,7 @@ def _evaluate(
 def place_of_evaluation(run: RunDir | str | Path, data: str | Path | None = None, engine: str = "") -> Path:
     """The folder that `evaluate` writes: of the run's own test split, of other images, by another engine."""
     run = run if isinstance(run, RunDir) else RunDir(Path(run))
-    return run.evaluation(_called(data, engine, spec(run)))
+    return run.evaluation(_called(data, engine, spec(run)) if engine else _split(data))
 
 
 def _called(data: str | Path | None, engine: str, spec: BundleSpec) -> str:

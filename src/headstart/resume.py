@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from headstart.errors import InputError, printable, sentence
+from headstart.errors import InputError, printable, sentence, word
 from headstart.rundir import RunDir, write_json
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -119,8 +118,7 @@ def standing(run: RunDir, facts: dict[str, Any], images: Sequence[str] = (), for
     what = "other options or data" if changed else "other versions"
     remedy = "Choose another folder with --out, delete this one, or take it over with --force."
     if finished and (asked := _other_rule(before, deciding)):
-        place = shlex.quote(printable(run.root))
-        remedy += f" To change how the model decides, `headstart evaluate {place} {asked}`."
+        remedy += f" To change how the model decides, `headstart evaluate {word(run.root)} {asked}`."
     raise InputError(
         sentence(
             f"{printable(run.root)} holds a run with {what}: {'; '.join(changed + newer)}.{named}",
@@ -137,7 +135,7 @@ def _other_rule(before: dict[str, Any], now: dict[str, Any]) -> str:
         return ""
     if wanted.get("top_k") != rule.get("top_k"):
         return ""
-    costs = [f"--cost {shlex.quote(printable(cost))}" for cost in wanted.get("cost", ())]
+    costs = [f"--cost {word(cost)}" for cost in wanted.get("cost", ())]
     return " ".join(costs) or f"--max-error {wanted.get('max_error', 0):g}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.config import ExportFormat
-from headstart.errors import printable
+from headstart.errors import printable, word
 
 
 def export(
@@ -32,10 +32,9 @@ def export(
             quantized anew.
     """
     from headstart import pipeline
-    from headstart.cli.tables import quoted
     from headstart.progress import shown
 
     with shown():
         written = pipeline.export(run, to, out, int8, max_drop)
     print(f"{printable(written)}")
-    print(f"Run it without headstart: python {quoted(written.parent / 'example.py')} PICTURE")
+    print(f"Run it without headstart: python {word(written.parent / 'example.py')} PICTURE")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO, get_args
 
 from headstart.config import AnyEngine
 from headstart.errors import InputError, printable, sentence
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from headstart.cli.listing import Listing
     from headstart.inference.predictor import Prediction, Predictor
 
-FORMS = (".json", ".csv", ".tsv", ".parquet")
+Form = Literal["auto", "table", "json", "csv", "tsv", "parquet"]
+FORMS = tuple(f".{name}" for name in get_args(Form) if name not in ("auto", "table"))
 
 
 def predict(
     run: Path,
     /,
     *paths: Path,
-    format: Literal["auto", "table", "json", "csv", "tsv", "parquet"] = "auto",
+    format: Form = "auto",
     out: Path | None = None,
     engine: AnyEngine = "auto",
 ) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import printable
+from headstart.errors import printable, word
 from headstart.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ SHOWN = {
 DECIDED = {"coverage": "accepted answers", "accepted_accuracy": "accuracy of those"}
 
 
-def quoted(place: Path) -> str:
-    """A path as a command takes it."""
-    return shlex.quote(printable(place))
-
-
 def print_result(run: RunDir) -> None:
     """The test metrics of a run, and where everything is."""
     metrics = json.loads((run.evaluation("test") / "metrics.json").read_text(encoding="utf-8"))
@@ -42,7 +36,7 @@ def print_result(run: RunDir) -> None:
     print()
     print(f"  report   {printable(run.report)}")
     print(f"  model    {printable(run.model)}")
-    print(f"  try      headstart predict {quoted(run.root)} IMAGE")
+    print(f"  try      headstart predict {word(run.root)} IMAGE")
     print(f"  trained in {seconds:.0f} s")
 
 

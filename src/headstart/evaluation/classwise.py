@@ -37,13 +37,12 @@ def moves(said: Predictions) -> dict[str, np.ndarray]:
 
 def _ends(said: Predictions, members: Iterable[np.ndarray]) -> np.ndarray:
     """(C, 3) share of each class's members that is right, and its ends; 0 for a class without any."""
-    right, groups = said.right, said.grouped
-    return np.array(
-        [
-            ends(right[rows], None if groups is None else groups[rows]) if rows.any() else (0.0, 0.0, 0.0)
-            for rows in members
-        ]
-    )
+    return np.array([share(said, rows) if rows.any() else (0.0, 0.0, 0.0) for rows in members])
+
+
+def share(said: Predictions, rows: np.ndarray, z: float = Z) -> tuple[float, float, float]:
+    """As `intervals.ends`, the share of some rows that is right."""
+    return ends(said.right[rows], None if said.grouped is None else said.grouped[rows], z)
 
 
 def _added(ends: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -171,10 +171,10 @@ def _differences(one: Predictions, other: Predictions, seed: int) -> dict[str, D
     counters = [averages.Counter(*_by_name(said, one)) for said in pair]
     everyone = np.ones((1, n))
     whole = _numbers(everyone, terms, counters)
-    drawn = [_numbers(weights, terms, counters) for weights in draws(n, seed, one.grouped)]
     alone = one.grouped is not None and not one.grouped.max()
     if alone or n < FEW:
         return {name: Difference(float(value), -np.inf, np.inf) for name, (value,) in whole.items()}
+    drawn = [_numbers(weights, terms, counters) for weights in draws(n, seed, one.grouped)]
     found = {}
     for name, (value,) in whole.items():
         spread = np.concatenate([numbers[name] for numbers in drawn]) - value
@@ -192,10 +192,8 @@ def _paired_shares(gain: np.ndarray, groups: np.ndarray | None) -> Difference:
     n = len(gain)
     told = float(n) if groups is None else effective(gain, groups)
     won, lost = ((gain == sign).sum() * told / n + 0.5 for sign in (1, -1))
-    middle, error = (
-        (won - lost) / (told + 2),
-        np.sqrt(won + lost - (won - lost) ** 2 / (told + 2)) / (told + 2),
-    )
+    middle = (won - lost) / (told + 2)
+    error = np.sqrt(won + lost - (won - lost) * middle) / (told + 2)
     value = float(gain.mean())
     return Difference(value, float(min(value, middle - Z * error)), float(max(value, middle + Z * error)))
 

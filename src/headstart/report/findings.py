@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from headstart.evaluation import classwise
 from headstart.evaluation.calibration import expected_by_chance
 from headstart.evaluation.comparison import SIGNIFICANT, paired
 from headstart.evaluation.intervals import FEW, ends, proportion
@@ -271,7 +272,7 @@ def weak_class(files: RunFiles) -> Finding:
     overall, said = files.evaluation.headline["accuracy"].value, files.predictions
     # Of many classes chance alone leaves some behind: each is judged so that all are right in 95 %.
     z = -float(norm.ppf(0.025 / len(known)))
-    high = [_recall_end(said, c, z) for c in known.index]
+    high = [classwise.share(said, said.y_true == c, z)[2] for c in known.index]
     known = known.assign(recall_high=high)
     weak = known[known["recall_high"] < overall - GAP].sort_values("recall")
     if weak.empty:
@@ -288,11 +289,6 @@ def weak_class(files: RunFiles) -> Finding:
         "images; at most "
         f"{percent(worst['recall_high'])}), where {percent(overall)} of all are right{more}.",
     )  # fmt: skip
-
-
-def _recall_end(said: Predictions, c: int, z: float) -> float:
-    rows = said.y_true == c
-    return ends(said.right[rows], None if said.grouped is None else said.grouped[rows], z)[2]
 
 
 def unfamiliar(files: RunFiles) -> Finding:

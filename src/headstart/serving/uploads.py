@@ -49,7 +49,7 @@ def uploads(request: flask.Request, most: int) -> list[Upload]:
                 "This Content-Type is that of no picture.",
                 allowed=f"that of {FORMS}",
                 received=kind or "none",
-                remedy="For bytes say image/jpeg, say, or application/octet-stream.",
+                remedy="For bytes use image/jpeg, say, or application/octet-stream.",
             )
         )
     if not found:
